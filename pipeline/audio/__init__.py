@@ -1,0 +1,1 @@
+"""Audio files: probing and decoding hostile input, resampling, writing FLAC and WAV."""

@@ -1,0 +1,101 @@
+"""Everything the pipeline raises on purpose.
+
+::
+
+    PipelineError
+    ├── AudioError                  the input cannot be used; trying again will not help
+    │   ├── UnsupportedAudio        not a container or codec we read (text, playlist, picture, ...)
+    │   ├── CorruptAudio            looks like audio, but decoding it failed or broke off
+    │   └── AudioLimitExceeded      longer, wider or larger than a limit; names the limit
+    ├── ModelError
+    │   ├── UnknownModel            no such name in the catalogue
+    │   ├── ModelMissing            not in the cache; says which command fetches it
+    │   ├── SourceUnreachable       one source did not answer; the next one is tried
+    │   ├── ModelUnavailable        every source failed (retryable)
+    │   └── ChecksumMismatch        the bytes or tensors are not the pinned ones
+    └── Cancelled                   the caller asked to stop (raised from a progress callback)
+
+Each error carries a machine ``code`` (stable, snake_case), a message for a person, and whether trying
+again may help (``retryable``).
+"""
+
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """Base of everything raised on purpose by :mod:`pipeline`."""
+
+    code: ClassVar[str] = "pipeline_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class AudioError(PipelineError):
+    """The input audio cannot be used."""
+
+    code = "audio_error"
+
+
+class UnsupportedAudio(AudioError):
+    """Not a container or codec that is read here."""
+
+    code = "unsupported_audio"
+
+
+class CorruptAudio(AudioError):
+    """Looks like audio, but decoding failed or broke off."""
+
+    code = "corrupt_audio"
+
+
+class AudioLimitExceeded(AudioError):
+    """Beyond a limit; the message names the limit and the value found."""
+
+    code = "audio_limit_exceeded"
+
+
+class ModelError(PipelineError):
+    """Weights could not be had."""
+
+    code = "model_error"
+
+
+class UnknownModel(ModelError):
+    """No such name in the catalogue."""
+
+    code = "unknown_model"
+
+
+class ModelMissing(ModelError):
+    """Not in the local cache; the message names the command that fetches it."""
+
+    code = "model_missing"
+
+
+class SourceUnreachable(ModelError):
+    """One source did not answer; the next one is tried."""
+
+    code = "source_unreachable"
+    retryable = True
+
+
+class ModelUnavailable(ModelError):
+    """Every source failed; the message lists each with its reason."""
+
+    code = "model_unavailable"
+    retryable = True
+
+
+class ChecksumMismatch(ModelError):
+    """The file or its tensors are not the pinned ones; the message says what to do."""
+
+    code = "checksum_mismatch"
+
+
+class Cancelled(PipelineError):
+    """The caller asked to stop; raised from inside a progress callback and passed through unchanged."""
+
+    code = "cancelled"

@@ -1,0 +1,39 @@
+"""Notes and instruments: what transcription returns and every writer takes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One played note.
+
+    Attributes:
+        pitch: MIDI note number, 0-127 (60 = middle C); for drums the General MIDI percussion key.
+        start_s: audible onset in seconds from the start of the file.
+        end_s: end in seconds; always later than ``start_s``.
+        velocity: loudness of the attack, 0-1 (1 = MIDI velocity 127).
+    """
+
+    pitch: int
+    start_s: float
+    end_s: float
+    velocity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """The notes of one instrument, found in one stem.
+
+    Attributes:
+        name: General MIDI instrument name; ``Drums`` for a drum kit.
+        program: General MIDI program, 0-127 (0 for drums).
+        is_drum: whether ``pitch`` is a percussion key (MIDI channel 10).
+        stem: name of the stem it was heard in, as the separation model names it.
+        notes: sorted by onset, then pitch.
+    """
+
+    name: str
+    program: int
+    is_drum: bool
+    stem: str
+    notes: tuple[Note, ...]
