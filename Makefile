@@ -1,0 +1,62 @@
+# Every target sets itself up: Python 3.11+, git and make are all that must be there (npm too, where the Hugging Face
+# hub cannot be reached).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SONG ?=
+
+# torch comes from the wheel folder that UV_FIND_LINKS or PIP_FIND_LINKS names, where one is set; else uv picks the
+# build for this machine's GPU or, without one, the small CPU build.
+FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+TORCH_SOURCE := $(if $(FIND_LINKS),--find-links $(FIND_LINKS),--torch-backend=auto)
+UV_INSTALL = $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraints .constraints.txt $(TORCH_SOURCE)
+
+.PHONY: help demo serve test check format bench weights clean
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.installed weights ## a song through separation and MIDI over HTTP; SONG=path takes another
+	$(BIN)/python -m service.demo $(if $(SONG),"$(SONG)")
+
+serve: $(VENV)/.installed ## run the service
+	$(BIN)/stemscribe serve
+
+test: $(VENV)/.installed-dev weights ## install what tests need, and run them all
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev weights ## the speed figures
+	set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+
+weights: $(VENV)/.installed ## fetch and verify the weights
+	$(BIN)/stemscribe models pull
+
+clean: ## delete what was installed and made here (not the weights, not the service's data)
+	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "This Python cannot make virtual environments (on Debian: apt install python3-venv)."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml .constraints.txt
+	$(UV_INSTALL) torch -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(UV_INSTALL) torch -e '.[dev,postgres]'
+	@touch $@

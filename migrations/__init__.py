@@ -1,0 +1,1 @@
+"""Alembic's environment and revisions; run through :meth:`service.db.database.Database.upgrade`."""

@@ -1,0 +1,149 @@
+"""A decoder in a process of its own, which may crash, hang or eat memory without harm to anybody else.
+
+The process gets its limits before it sees the file, no file it could write, no input, an environment without
+our settings in it, and its own process group; it hands over samples through a pipe.  What it writes to stderr
+is kept, up to a size.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipeline.audio.decode_worker import MAX_WRITTEN_BYTES
+from pipeline.audio.limits import DecodeLimits
+from pipeline.errors import AudioLimitExceeded, CorruptAudio
+
+_WORKER = Path(__file__).with_name("decode_worker.py")
+_PIPE_BYTES = 1 << 16
+_REAP_PAUSE_S = 0.002
+_CPU_TOLERANCE_S = 0.1  # the kernel's two accounts of a process's time differ by a tick or two
+# What a Python with its packages needs to start; everything else of ours, keys included, stays out.
+_KEPT_ENVIRONMENT = ("DYLD_LIBRARY_PATH", "HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "MALLOC_ARENA_MAX": "2",  # each thread's arena reserves 64 MB of addresses, which count against the limit
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+class Child:
+    """A decoding process and its output; a context manager that leaves no process behind.
+
+    Args:
+        arguments: what :mod:`pipeline.audio.decode_worker` is to do.
+        limits: its ``cpu_s``, ``memory_bytes`` and ``timeout_s`` are enforced.
+    """
+
+    def __init__(self, arguments: Sequence[str], limits: DecodeLimits) -> None:
+        self._limits = limits
+        self._deadline = time.monotonic() + limits.timeout_s
+        self._cpu_s = 0.0
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the context ends)
+        kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(_WORKER), str(limits.cpu_s), str(limits.memory_bytes), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=kept | _ENVIRONMENT,
+            bufsize=0,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None  # noqa: S101  (stdout=PIPE)
+        self._pipe = self._process.stdout
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._pending = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._process.returncode is None:
+            self._kill()
+            self._reap(deadline=None)
+        self._selector.close()
+        self._pipe.close()
+        self._stderr.close()
+
+    def read_line(self, max_bytes: int = 4096) -> bytes:
+        """The next line of output, without its end; what there is, if the output ends or the line is longer.
+
+        Raises:
+            AudioLimitExceeded: the process took too long.
+        """
+        while b"\n" not in self._pending and len(self._pending) < max_bytes and (more := self._receive()):
+            self._pending += more
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+    def read(self, n_bytes: int) -> bytes:
+        """The next ``n_bytes`` of output; fewer only at its end, none after it.
+
+        Raises:
+            AudioLimitExceeded: the process took too long.
+        """
+        parts = bytearray(self._pending)
+        while len(parts) < n_bytes and (more := self._receive()):
+            parts += more
+        self._pending = bytes(parts[n_bytes:])
+        return bytes(parts[:n_bytes])
+
+    def finish(self) -> int:
+        """Wait for the process, whose output has ended, and return its exit status.
+
+        Raises:
+            AudioLimitExceeded: it took too long, or too much processor time.
+            CorruptAudio: it crashed or was killed.
+        """
+        self._reap(self._deadline)
+        status: int = self._process.returncode
+        if status >= 0:
+            return status
+        if status == -signal.SIGKILL and self._cpu_s >= self._limits.cpu_s - _CPU_TOLERANCE_S:
+            raise AudioLimitExceeded(
+                f"Decoding took all the processor time it may have, which is {self._limits.cpu_s} s."
+            )
+        raise CorruptAudio(
+            f"The decoder crashed on this file ({signal.Signals(-status).name}). "
+            "The file is damaged, or made to do that; export it anew."
+        )
+
+    def errors(self) -> str:
+        """What the process has written to stderr so far."""
+        written = os.pread(self._stderr.fileno(), MAX_WRITTEN_BYTES, 0)  # a seek would move where it writes
+        return written.decode("utf-8", "replace")
+
+    def _receive(self) -> bytes:
+        """Some output as soon as there is any; none when it has ended."""
+        if not self._selector.select(max(0.0, self._deadline - time.monotonic())):
+            raise self._too_slow()
+        return os.read(self._pipe.fileno(), _PIPE_BYTES)
+
+    def _reap(self, deadline: float | None) -> None:
+        """Collect the exit status and the processor time used; without a deadline, wait as long as it takes."""
+        while True:
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self._cpu_s = usage.ru_utime + usage.ru_stime
+                return
+            if deadline is not None and time.monotonic() > deadline:
+                raise self._too_slow()
+            time.sleep(_REAP_PAUSE_S)
+
+    def _too_slow(self) -> AudioLimitExceeded:
+        return AudioLimitExceeded(f"Decoding took longer than it may, which is {self._limits.timeout_s:g} s.")
+
+    def _kill(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,0 +1,127 @@
+"""Reading files with ffmpeg, in a process of its own.
+
+ffmpeg is told the demuxer, may open nothing but files and pipes, may use only the decoders listed here (so a
+film's picture is not even looked at), and gets the audio alone.
+"""
+
+import re
+import shutil
+import struct
+from pathlib import Path
+
+from pipeline.audio.child import Child
+from pipeline.audio.info import AudioInfo
+from pipeline.audio.limits import DecodeLimits
+from pipeline.audio.sniff import Container
+from pipeline.errors import CorruptAudio, UnsupportedAudio
+
+_DECODERS = (
+    *("aac", "aac_latm", "ac3", "alac", "amrnb", "amrwb", "ape", "dca", "eac3", "flac", "libopus", "libvorbis"),
+    *("mlp", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "opus", "truehd", "tta", "vorbis", "wavpack"),
+    *("wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice"),
+    *("adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "gsm_ms", "pcm_alaw", "pcm_mulaw", "pcm_bluray", "pcm_dvd"),
+    *(f"pcm_{kind}{size}{end}" for kind, sizes in (("s", (16, 24, 32)), ("f", (32, 64))) for size in sizes
+      for end in ("le", "be")),
+    *("pcm_s8", "pcm_u8", "pcm_s16le_planar", "pcm_s16be_planar"),
+)  # fmt: skip
+_LOSSLESS = ("pcm_", "alac", "ape", "flac", "mlp", "truehd", "tta", "wavpack", "wmalossless")
+_AU_HEADER = struct.Struct(">4sIIIII")  # magic, data offset, data size, encoding, rate, channels
+
+# ffmpeg describes its input on stderr.  Values of tags stand there too, but never at this indentation.
+_DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
+_AUDIO = re.compile(r"^  Stream #0:\d+\S*: Audio: (\w+)(.*)$", re.MULTILINE)
+_VIDEO = re.compile(r"^  Stream #0:\d+\S*: Video: (?!.*\(attached pic\))", re.MULTILINE)
+_WIDE_SAMPLES = re.compile(r", (?:s32p?|s64p?|fltp?|dblp?)\b")
+_NOT_LISTED = re.compile(r"not on whitelist|Failed to open codec in avformat_find_stream_info")
+_GUESSED_DURATION = "Estimating duration from bitrate"
+
+
+def ffmpeg_path() -> Path:
+    """The ffmpeg on ``PATH``, else the one in the imageio-ffmpeg package.
+
+    Raises:
+        UnsupportedAudio: there is neither; says what to install.
+    """
+    if found := shutil.which("ffmpeg"):
+        return Path(found).absolute()
+    try:
+        import imageio_ffmpeg
+
+        return Path(imageio_ffmpeg.get_ffmpeg_exe()).absolute()
+    except (ImportError, RuntimeError) as error:
+        raise UnsupportedAudio(
+            "This kind of file is read with ffmpeg, which was not found. "
+            "Install ffmpeg, or the Python package imageio-ffmpeg."
+        ) from error
+
+
+def inspect(path: Path, container: Container, limits: DecodeLimits) -> AudioInfo:
+    """What ffmpeg finds in a file; decodes its first moment, since only that shows the true rate and channels.
+
+    Raises:
+        UnsupportedAudio: there is no audio in it, or of a coding that is not read.
+        CorruptAudio: it cannot be decoded, or crashes ffmpeg.
+        AudioLimitExceeded: ffmpeg took too long.
+    """
+    output = ["-frames:a", "1", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"]
+    with Child(_command(path, container, "info", output), limits) as child:
+        header = child.read(_AU_HEADER.size)
+        while child.read(1 << 16):
+            pass
+        child.finish()
+        said = child.errors().partition("\nOutput #0")[0]
+    audio = _AUDIO.search(said)
+    if audio is None:
+        if "Input #0" in said:
+            raise UnsupportedAudio(f"There is no sound in this {container.name} file.")
+        raise CorruptAudio(f"The {container.name} file is damaged or incomplete: it cannot be opened.")
+    codec, details = audio.groups()
+    if len(header) < _AU_HEADER.size:
+        if codec in _DECODERS:
+            raise CorruptAudio(f"The {container.name} file is damaged: no audio could be decoded from it.")
+        raise UnsupportedAudio(f"The sound in this {container.name} file is coded as {codec}, which is not read here.")
+    *_, rate_hz, channels = _AU_HEADER.unpack(header)
+    is_lossless = codec.startswith(_LOSSLESS)
+    return AudioInfo(
+        container=container,
+        codec=codec,
+        rate_hz=rate_hz,
+        channels=channels,
+        duration_s=_declared_duration_s(said),
+        is_lossless=is_lossless,
+        bits=24 if is_lossless and _WIDE_SAMPLES.search(details) else 16,
+        has_video=_VIDEO.search(said) is not None,
+    )
+
+
+def start(path: Path, info: AudioInfo, limits: DecodeLimits) -> Child:
+    """A process that writes samples, interleaved float32, mono or (mixed down to) stereo, at the file's rate.
+
+    Mixing down is scaled so that channels at full scale cannot exceed it: ffmpeg's own default when it writes
+    integers, but not when it writes float.
+    """
+    channels = str(min(info.channels, 2))
+    output = ["-ac", channels, "-ar", str(info.rate_hz), "-rematrix_maxval", "1.0", "-f", "f32le", "pipe:1"]
+    return Child(_command(path, info.container, "repeat+error", output), limits)
+
+
+def complaints(child: Child) -> list[str]:
+    """The errors that a process of :func:`start` reported, but for the pictures it was kept from looking at."""
+    return [line for line in child.errors().splitlines() if not _NOT_LISTED.search(line)]
+
+
+def _command(path: Path, container: Container, log_level: str, output: list[str]) -> list[str]:
+    source = ["-protocol_whitelist", "file,pipe", "-codec_whitelist", ",".join(_DECODERS), "-f", container.demuxer]
+    return [
+        *("exec", str(ffmpeg_path()), "-hide_banner", "-nostdin", "-nostats", "-loglevel", log_level),
+        *(*source, "-threads", "1", "-i", f"file:{path.absolute()}"),
+        *("-map", "0:a:0", "-vn", "-sn", "-dn", *output),
+    ]
+
+
+def _declared_duration_s(said: str) -> float | None:
+    duration = _DURATION.search(said)
+    if duration is None or _GUESSED_DURATION in said:
+        return None
+    hours, minutes, seconds = duration.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -1,0 +1,199 @@
+"""The weights this software knows: what each is for, what its licence is, where it comes from, its checksums.
+
+Checksums are pinned here and nowhere else.  A file of a model is one file with one SHA-256, whichever source it came
+from: what the npm package holds as ONNX is converted to the very bytes that the Hugging Face hub serves.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.errors import UnknownModel
+
+Purpose = Literal["separation", "transcription"]
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A repository of the Hugging Face hub, at one revision; it serves each file under the file's own name."""
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class NpmSource:
+    """An npm package whose tarball holds htdemucs as ONNX.
+
+    Attributes:
+        member: path of the ONNX file inside the tarball.
+        size_bytes, sha256: of the tarball.
+    """
+
+    package: str
+    version: str
+    member: str
+    size_bytes: int
+    sha256: str
+
+    @property
+    def spec(self) -> str:
+        """What npm calls it: ``name@version``."""
+        return f"{self.package}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionSource:
+    """A file inside an installed Python distribution, which is found by its metadata and never imported."""
+
+    distribution: str
+    version: str
+    member: str
+
+
+Source = HubSource | NpmSource | DistributionSource
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One file of a model, under the name it has in the cache."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One model of the catalogue.
+
+    Attributes:
+        name: what users and settings call it.
+        purpose: which stage of the pipeline it is for.
+        description: one line for ``stemscribe models list``.
+        licence: in plain words, with what is unclear about it.
+        files: in the order in which the model's networks are numbered.
+        sources: in the order in which they are tried.
+        bag_weights: for a bag of networks, ``bag_weights[i][j]`` is the weight of network ``i`` in stem ``j``;
+            None where every network counts the same.
+        tensor_sha256: :func:`pipeline.models.tensors.tensor_digest` of the weights; None where not known.
+    """
+
+    name: str
+    purpose: Purpose
+    description: str
+    licence: str
+    files: tuple[WeightFile, ...]
+    sources: tuple[Source, ...]
+    bag_weights: tuple[tuple[float, ...], ...] | None = None
+    tensor_sha256: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What the model takes on disk."""
+        return sum(file.size_bytes for file in self.files)
+
+
+_DEMUCS_LICENCE = (
+    "Code MIT (Meta). The copies on the hub say MIT for the weights too, but their author wrote that the weights are "
+    'for "scientific purposes", having been trained on recordings under other terms (facebookresearch/demucs issues '
+    "327 and 508). Ask a lawyer before you sell what they make."
+)
+
+_ENTRIES = (
+    ModelEntry(
+        name="htdemucs",
+        purpose="separation",
+        description="Hybrid Transformer Demucs, four stems: the default.",
+        licence=_DEMUCS_LICENCE,
+        files=(
+            WeightFile(
+                "955717e8.safetensors",
+                84_025_440,
+                "d9fa14133cfcc034a6758923bb3a8ca9f8dfd0b582134643bbf83f72c17576dd",
+            ),
+        ),
+        sources=(
+            HubSource("adefossez/HTDemucs", "bf35a81b663819a8255c8fefee17f9d812b786b5"),
+            NpmSource(
+                package="demucs",
+                version="1.0.0",
+                member="package/htdemucs.onnx",
+                size_bytes=98_176_342,
+                sha256="83aadd00d48cd2a0c2e81e2a35616f4fa41a41f5c07efcc4a5c1959377b4ec42",
+            ),
+        ),
+        tensor_sha256="eb3e1dda3602d8037fe69625f632075f7195a0cb81d12c6572f2a4da1f11cb6d",
+    ),
+    ModelEntry(
+        name="htdemucs_6s",
+        purpose="separation",
+        description="Hybrid Transformer Demucs, six stems (guitar and piano too; the piano is weak).",
+        licence=_DEMUCS_LICENCE,
+        files=(
+            WeightFile(
+                "5c90dfd2.safetensors",
+                54_885_744,
+                "d2a1745f0744721f6b8ca5bf469b67c651ea5ed1b52998cab033b2158609d411",
+            ),
+        ),
+        sources=(HubSource("adefossez/HTDemucs-6s", "3c5ee475be622df764938de97e4281a7b07ffa58"),),
+    ),
+    ModelEntry(
+        name="htdemucs_ft",
+        purpose="separation",
+        description="Hybrid Transformer Demucs, one fine-tuned network per stem: a little better, four times slower.",
+        licence=_DEMUCS_LICENCE,
+        files=(
+            WeightFile(
+                "f7e0c4bc.safetensors",
+                84_025_440,
+                "2c85ab3c62dd6edd8e0b965e38b16fd1cdde357cc25de6b6bc9ce7c83f60925f",
+            ),
+            WeightFile(
+                "d12395a8.safetensors",
+                84_025_440,
+                "5b01a97567ae9a3178a6236fb520251045c03eb8834bc8c24a4eec11d6c8fb56",
+            ),
+            WeightFile(
+                "92cfc3b6.safetensors",
+                84_025_440,
+                "a241863551f30d01c42bd7b97da40839922ead3acb0f1fcab25682f55b4eeb59",
+            ),
+            WeightFile(
+                "04573f0d.safetensors",
+                84_025_440,
+                "68854b0d7c2b3274723b5761f6fd9f5aec5f1bcd3f0de7c1669546fdb7871b7c",
+            ),
+        ),
+        sources=(HubSource("adefossez/HTDemucs-ft", "478be8a68f85418addd6f7baefd4be76522a4034"),),
+        bag_weights=(
+            (1.0, 0.0, 0.0, 0.0),
+            (0.0, 1.0, 0.0, 0.0),
+            (0.0, 0.0, 1.0, 0.0),
+            (0.0, 0.0, 0.0, 1.0),
+        ),
+    ),
+    ModelEntry(
+        name="basic-pitch",
+        purpose="transcription",
+        description="Basic Pitch's note network, for any pitched instrument.",
+        licence="Apache-2.0 (Spotify), code and weights.",
+        files=(WeightFile("nmp.onnx", 230_444, "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec"),),
+        sources=(DistributionSource("basic-pitch", "0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),),
+    ),
+)
+
+CATALOGUE: Mapping[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def find(name: str, catalogue: Mapping[str, ModelEntry] = CATALOGUE) -> ModelEntry:
+    """The entry of that name.
+
+    Raises:
+        UnknownModel: no such entry; the message lists the names there are.
+    """
+    try:
+        return catalogue[name]
+    except KeyError:
+        raise UnknownModel(f"There is no model {name!r}; known are {', '.join(catalogue)}.") from None

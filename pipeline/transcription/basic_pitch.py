@@ -1,0 +1,140 @@
+"""Basic Pitch's network on onnxruntime: audio to activations to notes, any pitched instrument.
+
+The network is ``nmp.onnx`` of basic-pitch 0.4.0 (Apache-2.0; Bittner et al., ICASSP 2022).  It sees windows of two
+seconds; neighbours overlap by 30 frames, of which each window gives up half, as in ``basic_pitch.inference``.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import soxr
+from numpy.typing import NDArray
+
+from pipeline.notes import Note
+from pipeline.transcription.note_decoding import N_PITCHES, decode_notes
+
+RATE_HZ = 22_050
+FRAME_SAMPLES = 256
+WINDOW_SAMPLES = 2 * RATE_HZ - FRAME_SAMPLES
+WINDOW_FRAMES = 172
+OVERLAP_FRAMES = 30
+KEPT_FRAMES = WINDOW_FRAMES - OVERLAP_FRAMES
+HOP_SAMPLES = WINDOW_SAMPLES - OVERLAP_FRAMES * FRAME_SAMPLES
+LEAD_SAMPLES = OVERLAP_FRAMES // 2 * FRAME_SAMPLES  # silence before the audio: what the first window gives up
+
+# Several batches at a time, each on one thread: 108 x real time on two cores, against 105 x for onnxruntime's own
+# two threads on one batch and 54 x for one thread; and what a batch gives cannot depend on the number of threads.
+BATCH_WINDOWS = 4
+
+_INPUT = "serving_default_input_2:0"
+_OUTPUTS = ("StatefulPartitionedCall:1", "StatefulPartitionedCall:2")  # notes, onsets
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """What the network heard; frame ``i`` lies at ``frame_times_s(i)``, column ``j`` is MIDI pitch ``21 + j``.
+
+    Attributes:
+        notes: float32, shape (n_frames, 88): how surely a pitch sounds, 0-1.
+        onsets: float32, shape (n_frames, 88): how surely a pitch starts, 0-1.
+    """
+
+    notes: NDArray[np.float32]
+    onsets: NDArray[np.float32]
+
+
+class BasicPitchNetwork:
+    """The loaded network; one instance serves any number of songs, from any thread.
+
+    Args:
+        path: the file ``nmp.onnx``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def activations(self, samples: NDArray[np.float32], rate_hz: int) -> Activations:
+        """Run the network over a whole recording.
+
+        Args:
+            samples: float32 mono, shape (n_samples,), any length.
+            rate_hz: its rate; resampled to 22 050 Hz (soxr HQ).
+
+        Returns:
+            Activations of every frame that starts inside the audio.  (The reference counts 86 frames per second
+            where there are 86.6, and so loses the last 0.7 % of a song: 1.2 s of three minutes.)
+        """
+        heard = soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ")
+        n_windows = -(-len(heard) // HOP_SAMPLES)
+        padded = np.zeros(n_windows * HOP_SAMPLES + WINDOW_SAMPLES, dtype=np.float32)
+        padded[LEAD_SAMPLES : LEAD_SAMPLES + len(heard)] = heard
+        windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
+        out = np.empty((2, n_windows, KEPT_FRAMES, N_PITCHES), dtype=np.float32)
+
+        def run(start: int) -> None:
+            stop = min(start + BATCH_WINDOWS, n_windows)
+            batch = np.ascontiguousarray(windows[start:stop, :, np.newaxis])
+            for kind, result in enumerate(self._session.run(_OUTPUTS, {_INPUT: batch})):
+                out[kind, start:stop] = result[:, OVERLAP_FRAMES // 2 : -(OVERLAP_FRAMES // 2)]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(run, range(0, n_windows, BATCH_WINDOWS)))
+        notes, onsets = out.reshape(2, -1, N_PITCHES)[:, : _frame_count(len(heard))]
+        return Activations(notes, onsets)
+
+
+class BasicPitchTranscriber:
+    """Notes of one pitched stem, by the network and the decoding of Basic Pitch.
+
+    Args:
+        network: may be shared with other transcribers.
+    """
+
+    def __init__(self, network: BasicPitchNetwork) -> None:
+        self._network = network
+
+    def transcribe(self, samples: NDArray[np.float32], rate_hz: int) -> list[Note]:
+        """Notes by onset, then pitch; velocity is the mean note activation.
+
+        Args:
+            samples: float32 mono, shape (n_samples,), any length.
+            rate_hz: sample rate in Hz.
+        """
+        heard = self._network.activations(samples, rate_hz)
+        found = decode_notes(heard.notes, heard.onsets)
+        start_s = frame_times_s(np.array([note.start for note in found], dtype=np.int64)).tolist()
+        end_s = frame_times_s(np.array([note.end for note in found], dtype=np.int64)).tolist()
+        return [
+            Note(note.pitch, start, end, note.amplitude) for note, start, end in zip(found, start_s, end_s, strict=True)
+        ]
+
+
+def frame_times_s(frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """When frames start, in seconds from the start of the audio.
+
+    A window keeps 142 frames of 256 samples but moves on by 36 164 samples, 188 less: time is counted anew in each
+    window.  ``model_frames_to_time`` of basic-pitch spreads the same correction over steps of 172 frames and so is
+    up to 11 ms off; against 966 known onsets of a generated song, the spread of onset errors (standard deviation)
+    is 6.3 ms here and 7.1 ms there.
+
+    Args:
+        frames: int64, any shape.
+
+    Returns:
+        float64, same shape, strictly increasing with the frame.
+    """
+    window, frame = np.divmod(frames, KEPT_FRAMES)
+    times: NDArray[np.float64] = (window * HOP_SAMPLES + frame * FRAME_SAMPLES) / RATE_HZ
+    return times
+
+
+def _frame_count(n_samples: int) -> int:
+    """Frames that start before the end of ``n_samples`` samples at 22 050 Hz."""
+    windows, rest = divmod(n_samples, HOP_SAMPLES)
+    return windows * KEPT_FRAMES + -(-rest // FRAME_SAMPLES)

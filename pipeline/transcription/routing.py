@@ -1,0 +1,105 @@
+"""Which transcriber writes down which stem, and as which instrument: the one table.
+
+A new transcriber is a module with a class that has ``transcribe`` and one line in :data:`ROUTES`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.audio.source import AudioSource
+from pipeline.models.store import ModelStore
+from pipeline.notes import Instrument, Note
+from pipeline.transcription.basic_pitch import BasicPitchNetwork, BasicPitchTranscriber
+from pipeline.transcription.drums import DrumTranscriber
+from pipeline.transcription.silence import Audibility
+
+
+class Transcriber(Protocol):
+    """Writes down the notes of one stem."""
+
+    def transcribe(self, samples: NDArray[np.float32], rate_hz: int) -> list[Note]:
+        """Notes in ``samples``: float32 mono, shape (n_samples,), at ``rate_hz``; times in seconds from its start."""
+
+
+def _basic_pitch(store: ModelStore) -> Transcriber:
+    (path,) = store.require("basic-pitch")
+    return BasicPitchTranscriber(BasicPitchNetwork(path))
+
+
+def _drums(_store: ModelStore) -> Transcriber:
+    return DrumTranscriber()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a stem is written down.
+
+    Attributes:
+        load: makes the transcriber; called once, when first needed, and shared by all stems that name it.
+        name: General MIDI instrument name, or ``Drums``.
+        program: General MIDI program, 0-127 (0 for drums).
+        is_drum: whether the pitches are percussion keys.
+    """
+
+    load: Callable[[ModelStore], Transcriber]
+    name: str
+    program: int
+    is_drum: bool = False
+
+
+ROUTES: dict[str, Route] = {
+    "drums": Route(_drums, "Drums", 0, is_drum=True),
+    "bass": Route(_basic_pitch, "Electric Bass (finger)", 33),
+    "vocals": Route(_basic_pitch, "Voice Oohs", 53),
+    "guitar": Route(_basic_pitch, "Electric Guitar (clean)", 27),
+    "piano": Route(_basic_pitch, "Acoustic Grand Piano", 0),
+}
+ANY_OTHER = Route(_basic_pitch, "Electric Piano 1", 4)  # "other", a whole mix, stems yet unknown: a neutral keyboard
+
+
+class Transcription:
+    """Transcribes stems; keeps what it has loaded, so use one instance for many songs.
+
+    Args:
+        store: where networks are found; asked only when a stem needs one.
+    """
+
+    def __init__(self, store: ModelStore) -> None:
+        self._store = store
+        self._loaded: dict[Callable[[ModelStore], Transcriber], Transcriber] = {}
+
+    def transcribe_stem(self, stem: str, audio: AudioSource) -> Instrument | None:
+        """Write down one stem.
+
+        Args:
+            stem: its name, as the separation model names it; any name is allowed.
+            audio: the stem; any rate, mono or stereo (heard as the mean of its channels).
+
+        Returns:
+            The instrument, its notes sorted by onset, then pitch, none beyond the end of the audio;
+            None when the stem is silent or no note was found in it.
+
+        Raises:
+            ModelMissing: the network of this stem is not in the cache.
+        """
+        route = ROUTES.get(stem, ANY_OTHER)
+        samples = audio.mono()
+        audibility = Audibility(samples, audio.rate_hz)
+        if audibility.silent:
+            return None
+        heard = self._transcriber(route).transcribe(samples, audio.rate_hz)
+        within = (Note(n.pitch, n.start_s, min(n.end_s, audio.duration_s), n.velocity) for n in heard)
+        notes = sorted(
+            (note for note in within if note.end_s > note.start_s and audibility.hears(note)),
+            key=lambda note: (note.start_s, note.pitch),
+        )
+        return Instrument(route.name, route.program, route.is_drum, stem, tuple(notes)) if notes else None
+
+    def _transcriber(self, route: Route) -> Transcriber:
+        if route.load not in self._loaded:
+            self._loaded[route.load] = route.load(self._store)
+        return self._loaded[route.load]

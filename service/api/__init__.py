@@ -1,0 +1,1 @@
+"""The HTTP application: how routes, errors, keys and files come together."""

@@ -1,0 +1,31 @@
+"""API keys on requests: checked before a body is read."""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+
+from service.context import Context
+from service.db.models import ApiKey
+from service.errors import Unauthorized
+
+_REFUSAL = "You do not have access permissions"  # upstream's words; clients look for them
+
+
+class KeyAuthentication(AbstractAuthenticationMiddleware):
+    """Puts the caller's :class:`ApiKey` into ``request.user``."""
+
+    async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
+        """Find the key of the ``Authorization: Bearer`` header.
+
+        Raises:
+            Unauthorized: no such header, or a key that is unknown or revoked.
+        """
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized(_REFUSAL)
+        context: Context = connection.app.state.context
+        key: ApiKey | None = await context.store.keys.find(context.secrets.key_digest(token.strip()))
+        if key is None:
+            raise Unauthorized(_REFUSAL)
+        return AuthenticationResult(user=key, auth=None)

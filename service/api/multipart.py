@@ -1,0 +1,101 @@
+"""Multipart uploads, streamed: the file goes to disk and into its hash as it arrives, fields stay small."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from typing import BinaryIO
+
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
+
+from service.errors import BadRequest, TooLarge
+
+_MAX_FIELD_BYTES = 8192
+_MAX_PARTS = 32
+
+
+@dataclass(slots=True)
+class StreamedUpload:
+    """A received form: its text fields, and the one file that was written to disk.
+
+    Attributes:
+        file_name: as the client named it; for people, never used as a path.
+        size_bytes: bytes written.
+        sha256: their digest in hex.
+    """
+
+    fields: dict[str, str] = field(default_factory=dict)
+    file_name: str | None = None
+    size_bytes: int = 0
+    sha256: str = ""
+
+
+def boundary_of(content_type: str) -> str:
+    """The boundary parameter of a multipart Content-Type.
+
+    Raises:
+        BadRequest: the header is not multipart/form-data, or has no boundary.
+    """
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_boundary()
+    if header.get_content_type() != "multipart/form-data" or not boundary:
+        raise BadRequest("The body must be multipart/form-data with a part named file.")
+    return boundary
+
+
+async def receive(
+    chunks: AsyncIterator[bytes], content_type: str, *, file_field: str, to: Path, max_bytes: int
+) -> StreamedUpload:
+    """Read a form, writing its part ``file_field`` to the file ``to``.
+
+    Raises:
+        BadRequest: not a form, broken off, or without that part.
+        TooLarge: the file is longer than ``max_bytes``, or a field than 8 kB.
+    """
+    upload = StreamedUpload()
+    digest = hashlib.sha256()
+    segment: MultipartSegment | None = None
+    found = False
+    try:
+        with (
+            PushMultipartParser(boundary_of(content_type), max_segment_count=_MAX_PARTS) as parser,
+            to.open("wb") as file,
+        ):
+            async for chunk in chunks:
+                for part in parser.parse(chunk) if chunk else ():  # an empty chunk would mean the end
+                    if isinstance(part, MultipartSegment):
+                        segment = part
+                        if segment.name == file_field:
+                            found, upload.file_name = True, segment.filename
+                        else:
+                            upload.fields[segment.name or ""] = ""
+                    elif part and segment is not None:
+                        if segment.name == file_field:
+                            _write(file, part, upload, max_bytes)
+                            digest.update(part)
+                        else:
+                            _append(upload.fields, segment.name or "", bytes(part))
+            list(parser.parse(b""))  # the end of the stream: raises when the form has not ended yet
+    except ParserLimitReached as error:
+        raise TooLarge(f"The form is too large: {error}.") from error
+    except MultipartError as error:
+        raise BadRequest(f"The body is not valid multipart/form-data: {error}.") from error
+    if not found:
+        raise BadRequest(f"The form has no part named {file_field}.")
+    upload.sha256 = digest.hexdigest()
+    return upload
+
+
+def _write(file: BinaryIO, part: bytes | bytearray, upload: StreamedUpload, max_bytes: int) -> None:
+    upload.size_bytes += len(part)
+    if upload.size_bytes > max_bytes:
+        raise TooLarge(f"The file is larger than the limit of {max_bytes / 1e6:g} MB.")
+    file.write(part)
+
+
+def _append(fields: dict[str, str], name: str, part: bytes) -> None:
+    fields[name] += part.decode("utf-8", errors="replace")
+    if len(fields[name]) > _MAX_FIELD_BYTES:
+        raise TooLarge(f"The field {name} is longer than the limit of {_MAX_FIELD_BYTES} bytes.")

@@ -1,0 +1,5 @@
+"""``python -m service.cli`` is the ``stemscribe`` command."""
+
+from service.cli.main import main
+
+main()

@@ -1,0 +1,81 @@
+"""Commands for weights: list, pull, verify."""
+
+import textwrap
+from collections.abc import Iterable
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from pipeline.models.catalogue import CATALOGUE
+from pipeline.models.sources import PullProgress
+from pipeline.models.store import ModelStore
+from service.models import model_store, needed_models
+from service.settings import Settings, load_settings
+
+
+@click.group()
+def models() -> None:
+    """Weights: what there is, what is here, and fetching it."""
+
+
+@models.command("list")
+def models_list() -> None:
+    """Every model of the catalogue: size, state, purpose and licence."""
+    settings = load_settings()
+    store = model_store(settings)
+    needed = needed_models(settings)
+    for entry in CATALOGUE.values():
+        state = "here" if store.status(entry.name).present else "not here"
+        use = ", used by your settings" if entry.name in needed else ""
+        click.echo(f"{entry.name}  ({entry.size_bytes / 1e6:.1f} MB, {entry.purpose}; {state}{use})")
+        click.echo(f"    {entry.description}")
+        click.echo(textwrap.fill(f"Licence: {entry.licence}", 100, initial_indent="    ", subsequent_indent="    "))
+    click.echo(f"Folder: {store.root}")
+
+
+@models.command("pull")
+@click.argument("names", nargs=-1)
+def models_pull(names: tuple[str, ...]) -> None:
+    """Fetch weights and check them; without NAMES, those that your settings need."""
+    settings = load_settings()
+    for name in names or needed_models(settings):
+        present = model_store(settings).status(name).present
+        ensure_models(settings, [name])
+        click.echo(f"{name}: {'already here' if present else 'fetched and verified'}", err=True)
+
+
+@models.command("verify")
+@click.argument("names", nargs=-1)
+def models_verify(names: tuple[str, ...]) -> None:
+    """Read weights again and compare their checksums; without NAMES, all that are here."""
+    store = model_store(load_settings())
+    for name in names or [name for name in CATALOGUE if store.status(name).present]:
+        store.verify(name)
+        click.echo(f"{name}: as pinned", err=True)
+
+
+def ensure_models(settings: Settings, names: Iterable[str]) -> None:
+    """Fetch those weights that are not here, with a progress bar on standard error.
+
+    Raises:
+        ModelError: they cannot be had; the message says why.
+    """
+    store = model_store(settings)
+    for name in names:
+        if not store.status(name).present:
+            _pull(store, name)
+
+
+def _pull(store: ModelStore, name: str) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        tasks: dict[tuple[str, str], int] = {}
+
+        def show(at: PullProgress) -> None:
+            key = (at.source, at.file)
+            if key not in tasks:
+                tasks[key] = bar.add_task(f"{name} from {at.source}", total=at.total_bytes)
+            bar.update(tasks[key], completed=at.done_bytes)  # type: ignore[arg-type]  # rich's TaskID is an int
+
+        store.pull(name, show)

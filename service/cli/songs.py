@@ -1,0 +1,222 @@
+"""Commands that take songs: transcribe, separate, midi."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from pipeline.song import Report, SongPipeline
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipeline.errors import AudioError, PipelineError
+from pipeline.notes import Instrument
+from pipeline.transcription.routing import ROUTES
+from service.cli.models import ensure_models
+from service.models import TRANSCRIPTION_MODEL, model_store
+from service.notes import wire_notes
+from service.settings import Settings, load_settings
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_EXIT_FAILED = 1
+_DEFAULT_STEM = "other"
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a command made of one song, as its JSON document tells it."""
+
+    duration_s: float
+    instruments: Iterable[Instrument]
+    files: dict[str, Any]
+
+
+def _common(command: Command) -> Command:
+    for decorate in (
+        click.argument("songs", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option("-o", "--output", required=True, type=_FOLDER, help="Folder to write to."),
+        click.option("--device", help="auto, cuda, mps or cpu (STEMSCRIBE_DEVICE)."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output."),
+    ):  # fmt: skip
+        command = decorate(command)
+    return command
+
+
+_model_option = click.option("-n", "--model", help="Separation model (STEMSCRIBE_SEPARATION_MODEL).")
+
+
+@click.command()
+@_common
+@_model_option
+def transcribe(songs: tuple[Path, ...], output: Path, device: str | None, as_json: bool, model: str | None) -> None:
+    """Everything: stems, a MIDI file for the song and one per stem, and the list of notes.
+
+    Each SONG gets a folder of its own in the output folder.
+    """
+    settings = load_settings(device=device, separation_model=model)
+    pipeline = _pipeline(settings, settings.separation_model, TRANSCRIPTION_MODEL)
+
+    def do(song: Path, folder: Path, report: Report) -> _Done:
+        made = pipeline.run(song, folder, on_progress=report)
+        files = {
+            "midi": str(made.notes.midi),
+            "csv": str(made.notes.csv),
+            "stems": {stem.name: str(stem.path) for stem in made.stems},
+            "stemMidi": {name: str(path) for name, path in made.notes.stem_midi.items()},
+        }
+        return _Done(made.duration_s, made.notes.instruments, files)
+
+    _each(songs, output, as_json, do)
+
+
+@click.command()
+@_common
+@_model_option
+@click.option("--two-stems", is_flag=True, help="Only vocals and instrumental (the input minus the vocals).")
+@click.option("--residual", is_flag=True, help="Also what all stems together miss of the mix.")
+def separate(
+    songs: tuple[Path, ...],
+    output: Path,
+    device: str | None,
+    as_json: bool,
+    model: str | None,
+    two_stems: bool,
+    residual: bool,
+) -> None:
+    """Stems only, as FLAC of the song's own rate and length.
+
+    Each SONG gets a folder of its own in the output folder.
+    """
+    settings = load_settings(device=device, separation_model=model)
+    pipeline = _pipeline(settings, settings.separation_model)
+
+    def do(song: Path, folder: Path, report: Report) -> _Done:
+        stems = pipeline.separate(song, folder, two_stems=two_stems, residual=residual, on_progress=report)
+        return _Done(stems[0].duration_s, (), {"stems": {stem.name: str(stem.path) for stem in stems}})
+
+    _each(songs, output, as_json, do)
+
+
+@click.command()
+@_common
+@click.option(
+    "--stem",
+    help=f"What the audio is: {', '.join(ROUTES)}, other. Default: the file's name where it is one of these "
+    f"(drums.flac), else {_DEFAULT_STEM}.",
+)
+def midi(songs: tuple[Path, ...], output: Path, device: str | None, as_json: bool, stem: str | None) -> None:
+    """Notes only, without separation: of a stem, or of any audio as it is.
+
+    Each SONG gets a folder of its own in the output folder.
+    """
+    settings = load_settings(device=device)
+    pipeline = _pipeline(settings, TRANSCRIPTION_MODEL)
+
+    def do(song: Path, folder: Path, report: Report) -> _Done:
+        name = stem or (song.stem if song.stem in ROUTES else _DEFAULT_STEM)
+        made = pipeline.transcribe({name: song}, folder, on_progress=report)
+        return _Done(made.duration_s, made.instruments, {"midi": str(made.midi), "csv": str(made.csv)})
+
+    _each(songs, output, as_json, do)
+
+
+def _pipeline(settings: Settings, *needed: str) -> SongPipeline:
+    ensure_models(settings, needed)
+    return SongPipeline(
+        model_store(settings),
+        separation_model=settings.separation_model,
+        device=settings.device,
+        limits=settings.decode_limits,
+    )
+
+
+def _each(songs: tuple[Path, ...], output: Path, as_json: bool, do: Callable[[Path, Path, Report], _Done]) -> None:
+    """Do something to every song with the same loaded models; one that fails does not stop the others."""
+    results: list[dict[str, Any]] = []
+    failed = 0
+    for song, folder in zip(songs, _folders(songs, output), strict=True):
+        try:
+            with _progress(song.name) as report:
+                folder.mkdir(parents=True, exist_ok=True)
+                done = do(song, folder, report)
+            results.append(_document(song, done))
+            if not as_json:
+                _summary(song, folder, done)
+        except (AudioError, OSError) as error:  # this song's own fault; a missing model would stop all of them
+            failed += 1
+            code = error.code if isinstance(error, PipelineError) else "io_error"
+            results.append({"file": str(song), "error": {"code": code, "message": str(error)}})
+            click.echo(f"{song}: {error}", err=True)
+            _remove_if_empty(folder)
+    if as_json:
+        json.dump({"songs": results}, sys.stdout)
+        click.echo()
+    if failed:
+        raise SystemExit(_EXIT_FAILED)
+
+
+def _folders(songs: tuple[Path, ...], output: Path) -> list[Path]:
+    """A folder a song, named like it; equal names in one call are numbered."""
+    seen: dict[str, int] = {}
+    folders = []
+    for song in songs:
+        name = song.stem or "song"
+        seen[name] = seen.get(name, 0) + 1
+        folders.append(output / (name if seen[name] == 1 else f"{name}-{seen[name]}"))
+    return folders
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+class _progress:  # noqa: N801 (used like a function)
+    """A progress bar on standard error for one song, as a context manager that gives the report callback."""
+
+    def __init__(self, name: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+        self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+        self._name = name
+
+    def __enter__(self) -> Report:
+        self._bar.start()
+        task = self._bar.add_task(self._name, total=1.0)
+
+        def report(stage: str, fraction: float) -> None:
+            self._bar.update(task, description=f"{self._name}: {stage}", completed=fraction)
+
+        return report
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _document(song: Path, done: _Done) -> dict[str, Any]:
+    instruments = [
+        {
+            "name": instrument.name,
+            "program": instrument.program,
+            "isDrum": instrument.is_drum,
+            "stem": instrument.stem,
+            "notes": wire_notes(instrument),
+        }
+        for instrument in done.instruments
+    ]
+    return {
+        "file": str(song),
+        "durationS": round(done.duration_s, 6),
+        "instruments": instruments,
+        "files": done.files,
+    }
+
+
+def _summary(song: Path, folder: Path, done: _Done) -> None:
+    click.echo(f"{song} ({done.duration_s:.1f} s) -> {folder}")
+    for instrument in done.instruments:
+        click.echo(f"  {instrument.stem:<12} {instrument.name:<26} {len(instrument.notes):>5} notes")

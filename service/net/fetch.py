@@ -1,0 +1,67 @@
+"""Fetching audio from an address a client named, within limits of time and size."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+import httpx
+
+from service.errors import SourceFetchFailed, TooLarge
+from service.net.transport import vetted_client
+from service.settings import Network
+
+_MAX_REDIRECTS = 5
+_CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that was fetched.
+
+    Attributes:
+        name: last part of the address's path, for people; never used as a path.
+        size_bytes: its length.
+        sha256: digest of its bytes, in hex.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+async def fetch(url: str, to: Path, *, allow: Sequence[Network], max_bytes: int, timeout_s: float) -> Fetched:
+    """Fetch ``url`` into the file ``to``.
+
+    The whole fetch has ``timeout_s`` seconds, so that a body that drips cannot hold a worker; the body is taken as
+    it is sent, never decompressed.
+
+    Raises:
+        AddressRefused: the address, or one it redirects to, may not be reached.
+        SourceFetchFailed: it could not be fetched; the message says why.
+        TooLarge: it is longer than ``max_bytes``.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            vetted_client(allow, _CONNECT_TIMEOUT_S, _MAX_REDIRECTS) as client,
+            client.stream("GET", url) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                raise SourceFetchFailed(f"{url} answered with HTTP status {response.status_code}.")
+            with to.open("wb") as file:
+                async for block in response.aiter_raw():
+                    size += len(block)
+                    if size > max_bytes:
+                        raise TooLarge(f"The file at {url} is larger than the limit of {max_bytes / 1e6:g} MB.")
+                    digest.update(block)
+                    file.write(block)
+    except TimeoutError as error:
+        raise SourceFetchFailed(f"{url} could not be fetched within {timeout_s:g} s.") from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise SourceFetchFailed(f"{url} could not be fetched: {error or type(error).__name__}.") from error
+    return Fetched(unquote(PurePosixPath(httpx.URL(url).path).name) or "audio", size, digest.hexdigest())

@@ -1,0 +1,21 @@
+"""Notes as every dialect and the command line write them."""
+
+from typing import Any
+
+from pipeline.notes import Instrument
+
+_TIME_DIGITS = 6
+_VELOCITY_DIGITS = 4
+
+
+def wire_notes(instrument: Instrument) -> list[dict[str, Any]]:
+    """``{"pitch", "start", "end", "velocity"}`` for each note: seconds as numbers, velocity 0-1."""
+    return [
+        {
+            "pitch": note.pitch,
+            "start": round(note.start_s, _TIME_DIGITS),
+            "end": round(note.end_s, _TIME_DIGITS),
+            "velocity": round(note.velocity, _VELOCITY_DIGITS),
+        }
+        for note in instrument.notes
+    ]

@@ -1,0 +1,76 @@
+"""Secrets: the server's own, the API keys made with it, and the signatures of file links."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import zlib
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from service.settings import Settings
+
+KEY_PREFIX = "stsc_"
+_KEY_RANDOM_BYTES = 24  # 192 bits: no need for a slow hash, guessing is hopeless
+_HINT_LENGTH = len(KEY_PREFIX) + 6
+
+
+class Secrets:
+    """Everything derived from the server's secret; a purpose never shares a key with another.
+
+    Args:
+        secret: at least 16 bytes.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._key_digests = hmac.digest(secret, b"api-key-digest", "sha256")
+        self._links = hmac.digest(secret, b"file-link", "sha256")
+
+    def key_digest(self, token: str) -> str:
+        """What is stored of an API key: HMAC-SHA256 in hex."""
+        return hmac.new(self._key_digests, token.encode(), hashlib.sha256).hexdigest()
+
+    def sign_link(self, file_id: str, expires_s: int) -> str:
+        """Signature of a link to a file that is good until ``expires_s`` (Unix seconds): URL-safe base64."""
+        digest = hmac.digest(self._links, f"{file_id}.{expires_s}".encode(), "sha256")
+        return urlsafe_b64encode(digest[:24]).decode()
+
+    def link_is_ours(self, file_id: str, expires_s: int, signature: str) -> bool:
+        """Whether the signature is the one :meth:`sign_link` gives; takes the same time whatever the answer."""
+        return hmac.compare_digest(self.sign_link(file_id, expires_s).encode(), signature.encode())
+
+
+def load_secrets(settings: Settings) -> Secrets:
+    """The configured secret, or a random one kept in the data folder (made at first use, readable by us alone)."""
+    if settings.secret:
+        return Secrets(settings.secret.encode())
+    path = settings.data_dir / "secret.key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_once(path, secrets.token_hex(32).encode())
+    return Secrets(path.read_bytes())
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Create a private file whole, unless another process did so first."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+def new_key() -> str:
+    """A fresh API key: prefix, 48 random hex digits, and a CRC-32 so that a mistyped key is known offline."""
+    body = secrets.token_hex(_KEY_RANDOM_BYTES)
+    return f"{KEY_PREFIX}{body}{zlib.crc32(body.encode()):08x}"
+
+
+def key_hint(token: str) -> str:
+    """The start of a key, enough to tell keys apart in a list."""
+    return token[:_HINT_LENGTH]

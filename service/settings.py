@@ -1,0 +1,156 @@
+"""Settings: one table of names, defaults and explanations for the service, the command line and the README.
+
+Each field of :class:`Settings` is the environment variable ``STEMSCRIBE_<NAME>`` and the key ``<name>`` of an
+optional ``stemscribe.toml`` (in the working folder, or where ``STEMSCRIBE_CONFIG`` points).  The environment
+wins over the file, the file over the default.
+"""
+
+import dataclasses
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.audio.decode import DecodeLimits
+
+from service.errors import ServiceError
+
+_PREFIX = "STEMSCRIBE_"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(ServiceError):
+    """A setting has a value that cannot be used; the message names it."""
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "stemscribe"
+
+
+def _setting(default: object, about: str) -> Any:
+    if callable(default):
+        return field(default_factory=default, metadata={"about": about})
+    return field(default=default, metadata={"about": about})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting with its default; see the metadata ``about`` of each for what it does."""
+
+    data_dir: Path = _setting(
+        lambda: _xdg("XDG_DATA_HOME", ".local/share"), "Folder of the embedded database, stored files and secrets."
+    )
+    host: str = _setting("127.0.0.1", "Address the API listens on.")
+    port: int = _setting(8000, "Port the API listens on; 0 takes a free one.")
+    public_url: str = _setting("", "Base of the links handed out; default http://HOST:PORT.")
+    database_url: str = _setting("", "SQLAlchemy address; default SQLite inside the data folder.")
+    models_dir: Path = _setting(
+        lambda: _xdg("XDG_CACHE_HOME", ".cache") / "models", "Folder of the downloaded weights."
+    )
+    separation_model: str = _setting("htdemucs", "Separation model, a name that `stemscribe models list` prints.")
+    device: str = _setting("auto", "auto, cuda, mps or cpu.")
+    allow_addresses: tuple[Network, ...] = _setting(
+        (), "CIDRs, separated by commas, that callbacks and fetches may reach although they are not public."
+    )
+    retention_days: int = _setting(14, "Days after completion until a task's records and files are deleted.")
+    max_upload_mb: int = _setting(200, "Largest accepted upload or fetched file, in MB (1 000 000 bytes).")
+    max_audio_minutes: int = _setting(30, "Longest accepted audio, in minutes.")
+    lease_seconds: int = _setting(30, "How long a silent worker keeps a task before another may take it.")
+    secret: str = _setting("", "Signs links and keys' digests; default a random one kept in the data folder.")
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("port", 0), ("retention_days", 1), ("max_upload_mb", 1), ("max_audio_minutes", 1), ("lease_seconds", 3),
+        ):  # fmt: skip
+            if getattr(self, name) < least:
+                raise SettingsError(f"{_PREFIX}{name.upper()} must be at least {least}, not {getattr(self, name)}.")
+        if self.device not in ("auto", "cuda", "mps", "cpu"):
+            raise SettingsError(f"{_PREFIX}DEVICE must be auto, cuda, mps or cpu, not {self.device!r}.")
+
+    @property
+    def resolved_public_url(self) -> str:
+        """Base of public links, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's SQLAlchemy address, with an async driver."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'stemscribe.db'}"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest accepted file in bytes."""
+        return self.max_upload_mb * 1_000_000
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """What the decoder accepts."""
+        return DecodeLimits(max_duration_s=self.max_audio_minutes * 60.0, max_file_bytes=self.max_upload_bytes)
+
+    @property
+    def retention_ms(self) -> int:
+        """How long results are kept, in milliseconds."""
+        return self.retention_days * 24 * 3600 * 1000
+
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables, so that a child process sees exactly these."""
+        return {_PREFIX + item.name.upper(): _to_text(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+
+def _to_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _parse(name: str, value: object, like: object) -> object:
+    """Convert a text or TOML value to the type of the field's default."""
+    try:
+        if isinstance(like, Path):
+            return Path(str(value)).expanduser().absolute()
+        if isinstance(like, int):
+            return int(str(value))
+        if isinstance(like, tuple):
+            items = value if isinstance(value, list) else str(value).split(",")
+            return tuple(ipaddress.ip_network(str(item).strip()) for item in items if str(item).strip())
+        return str(value)
+    except ValueError as error:
+        raise SettingsError(f"{_PREFIX}{name.upper()} has a value that cannot be used: {value!r} ({error}).") from error
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read the settings from the environment and ``stemscribe.toml``.
+
+    Args:
+        environ: the environment; ``os.environ`` when None.
+        overrides: values that win over both, as the command line's options do; None means not given.
+
+    Raises:
+        SettingsError: a value that cannot be used or an unknown key in the file.
+    """
+    environ = os.environ if environ is None else environ
+    config = Path(environ.get(_PREFIX + "CONFIG") or "stemscribe.toml")
+    from_file: dict[str, object] = {}
+    if config.is_file():
+        try:
+            from_file = tomllib.loads(config.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{config} is not valid TOML: {error}") from error
+    defaults = Settings()
+    known = {item.name for item in dataclasses.fields(Settings)}
+    if unknown := sorted(set(from_file) - known):
+        raise SettingsError(f"{config} has unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+    values: dict[str, Any] = {}
+    for name in known:
+        like = getattr(defaults, name)
+        if (given := overrides.get(name)) is not None:
+            values[name] = _parse(name, given, like)
+        elif (text := environ.get(_PREFIX + name.upper())) is not None:
+            values[name] = _parse(name, text, like)
+        elif name in from_file:
+            values[name] = _parse(name, from_file[name], like)
+    return Settings(**values)

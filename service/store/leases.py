@@ -1,0 +1,183 @@
+"""Who works on what: claims, renewals and ends of tasks, each guarded by the fence.
+
+A claim raises the task's ``fence``; every later write of its holder names that number.  A worker that lost its
+lease (asleep, cut off, killed and resurrected) therefore changes nothing, and learns it by :class:`LeaseLost`.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.clock import Clock
+from service.db.database import Database
+from service.db.models import Task, TaskStatus
+from service.errors import LeaseLost
+from service.store.records import Claim, NewTrack, Outcome, TrackFile
+from service.store.rows import add_callback, add_outcome, add_track
+
+MAX_ATTEMPTS = 3
+_SOURCE_POSITION = -1  # before the stems
+
+
+class LeaseStore:
+    """The worker's side of the tasks table."""
+
+    def __init__(self, database: Database, clock: Clock, lease_ms: int, retention_ms: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._lease_ms = lease_ms
+        self._retention_ms = retention_ms
+
+    async def claim(self, owner: str) -> Claim | None:
+        """Take the oldest task that is due, or None.
+
+        One UPDATE; on Postgres its subquery skips rows that others are claiming, on SQLite the transaction has
+        the database to itself.
+        """
+        now = self._clock.now_ms()
+        oldest_due = (
+            sa.select(Task.id)
+            .where(Task.status == TaskStatus.QUEUED, Task.due_ms <= now)
+            .order_by(Task.created_ms, Task.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        take = (
+            sa.update(Task)
+            .where(Task.id == oldest_due)
+            .values(
+                status=TaskStatus.RUNNING,
+                lease_owner=owner,
+                lease_until_ms=now + self._lease_ms,
+                attempt=Task.attempt + 1,
+                fence=Task.fence + 1,
+                stage="starting",
+                progress=0.0,
+            )
+            .returning(Task)
+        )
+        async with self._database.read() as session:  # most looks find nothing and need not lock the writer out
+            if await session.scalar(sa.select(sa.exists().where(*_due(now)))) is False:
+                return None
+        async with self._database.write() as session:
+            task = await session.scalar(take)
+        return None if task is None else Claim(task, owner, task.fence, task.attempt)
+
+    async def renew(self, claim: Claim, stage: str, progress: float) -> None:
+        """Keep the task for another lease, and say how far it is.
+
+        Raises:
+            LeaseLost: somebody else has it.
+        """
+        values = {"lease_until_ms": self._clock.now_ms() + self._lease_ms, "stage": stage, "progress": progress}
+        async with self._database.write() as session:
+            await _guarded(session, claim, values)
+
+    async def add_source(self, claim: Claim, track: NewTrack) -> TrackFile:
+        """Record the fetched source under the id its task promised: a retry then need not fetch it again."""
+        now = self._clock.now_ms()
+        async with self._database.write() as session:
+            await _guarded(session, claim, {"lease_until_ms": now + self._lease_ms})
+            return await add_track(
+                session, claim.task.id, track, _SOURCE_POSITION, now, track_id=claim.task.source_track_id
+            )
+
+    async def succeed(self, claim: Claim, outcome: Outcome) -> None:
+        """End the task: result, state and callback in one transaction.
+
+        Raises:
+            LeaseLost: somebody else has it; nothing was written.
+        """
+        async with self._database.write() as session:
+            await self._end(session, claim, TaskStatus.SUCCEEDED, {"progress": 1.0, "stage": None})
+            await add_outcome(session, claim.task.id, outcome, self._clock.now_ms())
+
+    async def fail(self, claim: Claim, code: int, message: str) -> None:
+        """End the task without a result; the callback says so.
+
+        Raises:
+            LeaseLost: somebody else has it; nothing was written.
+        """
+        async with self._database.write() as session:
+            await self._end(session, claim, TaskStatus.FAILED, {"error_code": code, "error_message": message})
+
+    async def hand_back(self, claim: Claim) -> None:
+        """Give an unfinished task back, as a worker that is told to stop does; costs no attempt."""
+        async with self._database.write() as session:
+            await _guarded(session, claim, {**_unleased(self._clock.now_ms()), "attempt": claim.attempt - 1})
+
+    async def retry_later(self, claim: Claim, delay_ms: int) -> None:
+        """Queue the task again after something that may pass."""
+        async with self._database.write() as session:
+            await _guarded(session, claim, _unleased(self._clock.now_ms() + delay_ms))
+
+    async def reap(self) -> Sequence[Task]:
+        """Return tasks whose lease ran out to the queue; the third time, fail them.  Returns those tasks."""
+        now = self._clock.now_ms()
+        expired = sa.select(Task).where(Task.status == TaskStatus.RUNNING, Task.lease_until_ms < now)
+        async with self._database.read() as session:
+            if not (await session.scalars(expired.limit(1))).all():
+                return []
+        async with self._database.write() as session:
+            tasks = (await session.scalars(expired.with_for_update(skip_locked=True))).all()
+            for task in tasks:
+                if task.attempt < MAX_ATTEMPTS:
+                    values = _unleased(now)
+                else:
+                    values = {
+                        "error_code": 500,
+                        "error_message": f"The worker stopped {MAX_ATTEMPTS} times while working on this task.",
+                        **self._ended(now, TaskStatus.FAILED),
+                    }
+                    add_callback(session, task, now)
+                for name, value in values.items():
+                    setattr(task, name, value)
+            return tasks
+
+    async def held(self) -> set[tuple[str, int]]:
+        """(task id, fence) of every task somebody works on now."""
+        async with self._database.read() as session:
+            rows = await session.execute(sa.select(Task.id, Task.fence).where(Task.status == TaskStatus.RUNNING))
+            return {(row[0], row[1]) for row in rows}
+
+    async def _end(self, session: AsyncSession, claim: Claim, status: TaskStatus, values: dict[str, object]) -> None:
+        now = self._clock.now_ms()
+        await _guarded(session, claim, {**values, **self._ended(now, status)})
+        add_callback(session, claim.task, now)
+
+    def _ended(self, now_ms: int, status: TaskStatus) -> dict[str, object]:
+        return {
+            "status": status,
+            "lease_owner": None,
+            "lease_until_ms": None,
+            "completed_ms": now_ms,
+            "expires_ms": now_ms + self._retention_ms,
+        }
+
+
+def _due(now_ms: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return Task.status == TaskStatus.QUEUED, Task.due_ms <= now_ms
+
+
+def _unleased(due_ms: int) -> dict[str, object]:
+    return {
+        "status": TaskStatus.QUEUED,
+        "lease_owner": None,
+        "lease_until_ms": None,
+        "due_ms": due_ms,
+        "stage": None,
+        "progress": 0.0,
+    }
+
+
+async def _guarded(session: AsyncSession, claim: Claim, values: dict[str, object]) -> None:
+    """Change the claimed task, unless the claim is no longer the newest."""
+    result = await session.execute(
+        sa.update(Task)
+        .where(Task.id == claim.task.id, Task.fence == claim.fence, Task.status == TaskStatus.RUNNING)
+        .values(**values)
+    )
+    if result.rowcount != 1:  # type: ignore[attr-defined]  # a CursorResult, as every UPDATE gives
+        raise LeaseLost(f"task {claim.task.id}: claim {claim.fence} is no longer the newest")

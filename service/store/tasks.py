@@ -1,0 +1,155 @@
+"""Tasks as clients see them: created by a request, read by a poll, deleted when their time is over."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.clock import Clock
+from service.db.database import Database
+from service.db.models import File, InstrumentNotes, Outbox, OutboxState, Task, TaskKind, TaskStatus, Track
+from service.store.records import NewTrack, TaskRecord, TrackFile
+from service.store.rows import add_track
+
+
+class TaskStore:
+    """Creates, reads and deletes tasks."""
+
+    def __init__(self, database: Database, clock: Clock, retention_ms: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._retention_ms = retention_ms
+
+    async def create(
+        self,
+        *,
+        key_id: str,
+        kind: TaskKind,
+        params: dict[str, Any],
+        callback_url: str | None,
+        source_track_id: str | None = None,
+        parent_task_id: str | None = None,
+    ) -> Task:
+        """Queue a task."""
+        task = new_task(key_id, kind, self._clock.now_ms())
+        task.params = params
+        task.callback_url = callback_url
+        task.source_track_id = source_track_id
+        task.parent_task_id = parent_task_id
+        async with self._database.write() as session:
+            session.add(task)
+        return task
+
+    async def create_upload(self, *, key_id: str, task_id: str, track: NewTrack, params: dict[str, Any]) -> TaskRecord:
+        """Record an upload as a task that has succeeded already, with its one track."""
+        now = self._clock.now_ms()
+        task = new_task(key_id, TaskKind.UPLOAD, now, task_id)
+        task.params = params
+        task.status = TaskStatus.SUCCEEDED
+        task.progress = 1.0
+        task.completed_ms = now
+        task.expires_ms = now + self._retention_ms
+        async with self._database.write() as session:
+            session.add(task)
+            await session.flush()
+            stored = await add_track(session, task.id, track, 0, now)
+        return TaskRecord(task, None, [stored], [stored.file], [], callback_dead=False)
+
+    async def find(self, key_id: str, task_id: str, *kinds: TaskKind) -> Task | None:
+        """The caller's task of one of ``kinds`` (any, when none is named)."""
+        query = sa.select(Task).where(Task.id == task_id, Task.key_id == key_id)
+        if kinds:
+            query = query.where(Task.kind.in_(kinds))
+        async with self._database.read() as session:
+            return await session.scalar(query)
+
+    async def tracks(self, task_id: str) -> list[TrackFile]:
+        """The task's tracks in their order, sources first."""
+        async with self._database.read() as session:
+            return await _tracks(session, task_id)
+
+    async def track(self, track_id: str) -> TrackFile | None:
+        """One track by its public id."""
+        async with self._database.read() as session:
+            return await _track(session, track_id)
+
+    async def file(self, file_id: str) -> tuple[File, Task] | None:
+        """A file and the task it belongs to."""
+        query = sa.select(File, Task).join(Task, Task.id == File.task_id).where(File.id == file_id)
+        async with self._database.read() as session:
+            row = (await session.execute(query)).one_or_none()
+        return None if row is None else (row[0], row[1])
+
+    async def track_of_file(self, key_id: str, file_id: str) -> TrackFile | None:
+        """The caller's track that a file holds."""
+        query = (
+            sa.select(Track, File)
+            .join(File, File.id == Track.file_id)
+            .join(Task, Task.id == Track.task_id)
+            .where(File.id == file_id, Task.key_id == key_id)
+        )
+        async with self._database.read() as session:
+            row = (await session.execute(query)).one_or_none()
+        return None if row is None else TrackFile(row[0], row[1])
+
+    async def record(self, task_id: str) -> TaskRecord | None:
+        """The task with all that belongs to it, as of one moment."""
+        async with self._database.read() as session:
+            task = await session.get(Task, task_id)
+            if task is None:
+                return None
+            source = await _track(session, task.source_track_id) if task.source_track_id else None
+            files = await session.scalars(sa.select(File).where(File.task_id == task_id).order_by(File.name))
+            notes = await session.scalars(
+                sa.select(InstrumentNotes).where(InstrumentNotes.task_id == task_id).order_by(InstrumentNotes.position)
+            )
+            dead = await session.scalar(
+                sa.select(sa.func.count()).where(Outbox.task_id == task_id, Outbox.state == OutboxState.DEAD)
+            )
+            tracks = [item for item in await _tracks(session, task_id) if item.track.stem is not None]
+            return TaskRecord(task, source, tracks, list(files), list(notes), callback_dead=bool(dead))
+
+    async def expired(self, limit: int) -> Sequence[Task]:
+        """Tasks whose time is over, oldest first."""
+        query = sa.select(Task).where(Task.expires_ms <= self._clock.now_ms()).order_by(Task.expires_ms).limit(limit)
+        async with self._database.read() as session:
+            return (await session.scalars(query)).all()
+
+    async def delete(self, task_id: str) -> None:
+        """Delete a task and its rows; its files must be gone already (files first: a row can be deleted again)."""
+        async with self._database.write() as session:
+            await session.execute(sa.delete(Task).where(Task.id == task_id))
+
+
+def new_task(key_id: str, kind: TaskKind, now_ms: int, task_id: str | None = None) -> Task:
+    """A task row that is due now."""
+    return Task(
+        id=task_id or uuid.uuid4().hex,
+        key_id=key_id,
+        kind=kind,
+        status=TaskStatus.QUEUED,
+        params={},
+        progress=0.0,
+        due_ms=now_ms,
+        attempt=0,
+        fence=0,
+        created_ms=now_ms,
+    )
+
+
+async def _track(session: AsyncSession, track_id: str) -> TrackFile | None:
+    query = sa.select(Track, File).join(File, File.id == Track.file_id).where(Track.id == track_id)
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else TrackFile(row[0], row[1])
+
+
+async def _tracks(session: AsyncSession, task_id: str) -> list[TrackFile]:
+    query = (
+        sa.select(Track, File)
+        .join(File, File.id == Track.file_id)
+        .where(Track.task_id == task_id)
+        .order_by(Track.position)
+    )
+    return [TrackFile(row[0], row[1]) for row in await session.execute(query)]

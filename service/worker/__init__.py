@@ -1,0 +1,1 @@
+"""The worker: claims tasks, does them with :mod:`pipeline`, delivers callbacks, and keeps the house clean."""

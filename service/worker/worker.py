@@ -1,0 +1,169 @@
+"""The loop that claims tasks and does them, holding each by a lease that it renews while it works."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pipeline.song import SongPipeline
+
+from pipeline.errors import AudioError, AudioLimitExceeded, Cancelled, PipelineError
+from service.context import Context
+from service.db.models import TaskKind
+from service.errors import LeaseLost, ServiceError
+from service.storage import task_key
+from service.store.leases import MAX_ATTEMPTS
+from service.store.records import Claim
+from service.worker.jobs import JOBS
+from service.worker.progress import JobProgress
+
+_log = logging.getLogger(__name__)
+
+_IDLE_POLL_S = 0.25  # the longest a task waits for an idle worker; one indexed look at the table each time
+_RENEWALS_PER_LEASE = 3  # two may be missed before the lease runs out
+_PROGRESS_EVERY_S = 1.0
+_RETRY_DELAY_MS = 10_000
+_UNEXPECTED = "The generation failed for a reason that is not the audio's; the service's log has it."
+
+
+class Worker:
+    """Does one task at a time.
+
+    Args:
+        context: the service's adapters.
+        pipeline: resident models; used from one thread at a time.
+        owner: this worker's name in the leases.
+    """
+
+    def __init__(self, context: Context, pipeline: SongPipeline, owner: str) -> None:
+        self._context = context
+        self._pipeline = pipeline
+        self._owner = owner
+        self._job: JobProgress | None = None
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Claim nothing more and hand back what is being done; :meth:`run` then returns."""
+        self._stopping.set()
+        if self._job is not None:
+            self._job.stop()
+
+    async def stopped(self) -> None:
+        """Wait until :meth:`stop` was called."""
+        await self._stopping.wait()
+
+    async def run(self) -> None:
+        """Do tasks until :meth:`stop`."""
+        while not self._stopping.is_set():
+            try:
+                worked = await self.run_once()
+            except Exception:  # the database is away, say: the loop must outlive it
+                _log.exception("claiming a task failed")
+                worked = False
+            if not worked:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _IDLE_POLL_S)
+
+    async def run_once(self) -> bool:
+        """Claim and do one task; False when none is due."""
+        claim = await self._context.store.leases.claim(self._owner)
+        if claim is None:
+            return False
+        _log.info("task %s (%s): attempt %d", claim.task.id, claim.task.kind, claim.attempt)
+        for fence in range(1, claim.fence):  # what earlier claims of this task had stored belongs to nobody now
+            await asyncio.to_thread(self._context.storage.delete, task_key(claim.task.id, fence))
+        self._job = JobProgress()
+        if self._stopping.is_set():
+            self._job.stop()
+        try:
+            done = await self._do(claim, self._job)
+        finally:
+            self._job = None
+        if not done:
+            await asyncio.to_thread(self._context.storage.delete, task_key(claim.task.id, claim.fence))
+        return True
+
+    async def _do(self, claim: Claim, progress: JobProgress) -> bool:
+        """Do the task and write its end; False when nothing of it was kept."""
+        leases = self._context.store.leases
+        try:
+            async with self._lease(claim, progress), _scratch(self._context, claim) as scratch:
+                outcome = await JOBS[TaskKind(claim.task.kind)](self._context, self._pipeline, claim, scratch, progress)
+                await leases.succeed(claim, outcome)
+            _log.info("task %s: succeeded", claim.task.id)
+            return True
+        except LeaseLost as error:
+            _log.warning("%s", error.message)
+        except Cancelled:
+            with contextlib.suppress(LeaseLost):  # a job is also stopped because its lease is gone
+                await leases.hand_back(claim)
+                _log.info("task %s: handed back", claim.task.id)
+        except Exception as error:
+            with contextlib.suppress(LeaseLost):
+                await self._give_up(claim, error)
+        return False
+
+    async def _give_up(self, claim: Claim, error: Exception) -> None:
+        """Fail the task, or queue it again when another attempt may do better."""
+        known = isinstance(error, PipelineError | ServiceError)
+        _log.error("task %s: %s", claim.task.id, error, exc_info=None if known else error)
+        may_pass = error.retryable if isinstance(error, PipelineError) else not known
+        if may_pass and claim.attempt < MAX_ATTEMPTS:
+            await self._context.store.leases.retry_later(claim, _RETRY_DELAY_MS * claim.attempt)
+        else:
+            await self._context.store.leases.fail(claim, *_verdict(error))
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, claim: Claim, progress: JobProgress) -> AsyncIterator[None]:
+        keeper = asyncio.create_task(self._keep_lease(claim, progress))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+
+    async def _keep_lease(self, claim: Claim, progress: JobProgress) -> None:
+        """Renew the lease and publish the progress, until cancelled; a lost lease stops the job."""
+        renew_every_s = self._context.settings.lease_seconds / _RENEWALS_PER_LEASE
+        loop = asyncio.get_running_loop()
+        renewed_at, shown = loop.time(), (progress.stage, progress.fraction)
+        while True:
+            await asyncio.sleep(min(_PROGRESS_EVERY_S, renew_every_s))
+            now = (progress.stage, progress.fraction)
+            if now == shown and loop.time() - renewed_at < renew_every_s:
+                continue
+            try:
+                await self._context.store.leases.renew(claim, *now)
+                renewed_at, shown = loop.time(), now
+            except LeaseLost:
+                progress.stop()
+                return
+            except Exception:  # a busy database: the lease has time for another try
+                _log.exception("renewing the lease of task %s failed", claim.task.id)
+
+
+@contextlib.asynccontextmanager
+async def _scratch(context: Context, claim: Claim) -> AsyncIterator[Path]:
+    """A folder of the claim's own, gone afterwards; its name tells the janitor whose it was."""
+    folder = context.storage.scratch_dir / f"{claim.task.id}-{claim.fence}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _verdict(error: Exception) -> tuple[int, str]:
+    """The code and message a failed task shows."""
+    if isinstance(error, AudioLimitExceeded):
+        return 413, error.message
+    if isinstance(error, AudioError):
+        return 422, error.message
+    if isinstance(error, PipelineError):
+        return 501, error.message
+    if isinstance(error, ServiceError):
+        return error.code, error.message
+    return 500, _UNEXPECTED

@@ -1,0 +1,31 @@
+"""The table of weights against what demucs and basic-pitch themselves say."""
+
+from importlib import resources
+
+import pytest
+import yaml
+
+from pipeline.models.catalogue import CATALOGUE
+from pipeline.models.store import ModelStore
+
+
+@pytest.mark.parametrize("name", ["htdemucs", "htdemucs_6s", "htdemucs_ft"])
+def test_networks_and_weights_are_those_of_demucs(name):
+    bag = yaml.safe_load((resources.files("demucs") / "remote" / f"{name}.yaml").read_text())
+    entry = CATALOGUE[name]
+    assert [file.name for file in entry.files] == [f"{signature}.safetensors" for signature in bag["models"]]
+    assert [list(row) for row in entry.bag_weights or ()] == bag.get("weights", [])
+
+
+def test_basic_pitch_comes_from_the_installed_package(tmp_path):
+    store = ModelStore(tmp_path)
+    (path,) = store.pull("basic-pitch")
+    store.verify("basic-pitch")
+    assert path.stat().st_size == CATALOGUE["basic-pitch"].size_bytes
+
+
+def test_licences_are_told_plainly():
+    for entry in CATALOGUE.values():
+        assert entry.licence
+        if entry.purpose == "separation":
+            assert "scientific purposes" in entry.licence

@@ -1,0 +1,123 @@
+import shutil
+
+import numpy as np
+import pretty_midi
+import pytest
+from bench.bench_note_decoding import tone
+
+from pipeline.audio.source import AudioSource
+from pipeline.errors import ModelMissing
+from pipeline.models.store import ModelStore
+from pipeline.transcription.routing import ANY_OTHER, ROUTES, Transcription
+
+RATE_HZ = 44_100
+
+
+@pytest.fixture
+def store(tmp_path) -> ModelStore:
+    """A store that holds Basic Pitch's network."""
+    store = ModelStore(tmp_path / "models")
+    store.pull("basic-pitch")
+    return store
+
+
+@pytest.fixture
+def empty_store(tmp_path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
+
+
+@pytest.fixture
+def source(tmp_path):
+    def write(samples: np.ndarray, rate_hz: int = RATE_HZ) -> AudioSource:
+        """Samples of shape (channels, n) as a decoded file."""
+        path = tmp_path / "audio.f32"
+        np.ascontiguousarray(samples.T).astype("<f4").tofile(path)
+        return AudioSource(path, rate_hz, samples.shape[0], samples.shape[1])
+
+    return write
+
+
+def melody() -> np.ndarray:
+    """Five tones, one every half second from 0.25 s on, in both channels: float32, shape (2, 3 s)."""
+    audio = np.zeros((2, 3 * RATE_HZ), dtype=np.float32)
+    for index, pitch in enumerate((48, 55, 52, 60, 48)):
+        start = round((0.25 + 0.5 * index) * RATE_HZ)
+        sound = 0.2 * tone(pitch, 0.45, rate_hz=RATE_HZ)
+        audio[:, start : start + len(sound)] += sound
+    return audio
+
+
+@pytest.mark.parametrize("stem", ["bass", "vocals", "guitar", "piano", "other", "kazoo"])
+def test_every_pitched_stem_becomes_its_instrument(store, source, stem):
+    instrument = Transcription(store).transcribe_stem(stem, source(melody()))
+    route = ROUTES.get(stem, ANY_OTHER)
+    assert (instrument.name, instrument.program, instrument.is_drum) == (route.name, route.program, False)
+    assert instrument.stem == stem
+    assert [note.pitch for note in instrument.notes if note.velocity > 0.4] == [48, 55, 52, 60, 48]
+    assert list(instrument.notes) == sorted(instrument.notes, key=lambda note: (note.start_s, note.pitch))
+
+
+def test_names_are_spelled_as_general_midi_has_them():
+    pitched = [route for route in [*ROUTES.values(), ANY_OTHER] if not route.is_drum]
+    for route in pitched:
+        assert pretty_midi.program_to_instrument_name(route.program) == route.name
+    assert [route.name for route in ROUTES.values() if route.is_drum] == ["Drums"]
+
+
+def test_drums_go_to_the_drum_transcriber(empty_store, source):
+    rng = np.random.default_rng(0)
+    audio = np.zeros((1, 3 * RATE_HZ), dtype=np.float32)
+    time_s = np.arange(RATE_HZ // 4) / RATE_HZ
+    thump = np.sin(2 * np.pi * 55 * time_s) * np.exp(-18 * time_s)
+    click = 0.3 * rng.standard_normal(len(time_s)) * np.exp(-300 * time_s)
+    hit = thump + click
+    for start_s in (0.5, 1.5, 2.5):
+        start = round(start_s * RATE_HZ)
+        audio[0, start : start + len(hit)] += 0.6 * hit
+    audio = audio[:, : round(2.56 * RATE_HZ)]  # breaks off while the last hit sounds
+    instrument = Transcription(empty_store).transcribe_stem("drums", source(audio))
+    assert (instrument.name, instrument.program, instrument.is_drum) == ("Drums", 0, True)
+    assert all(27 <= note.pitch <= 87 for note in instrument.notes)
+    onsets_s = np.array([note.start_s for note in instrument.notes])
+    for start_s in (0.5, 1.5, 2.5):
+        assert np.abs(onsets_s - start_s).min() < 0.05
+    assert max(note.end_s for note in instrument.notes) == pytest.approx(2.56)
+
+
+@pytest.mark.parametrize("stem", ["drums", "bass", "other"])
+def test_a_silent_stem_gives_nothing_and_loads_nothing(empty_store, source, stem):
+    residue = 1e-4 * np.random.default_rng(0).standard_normal((2, 5 * RATE_HZ))
+    assert Transcription(empty_store).transcribe_stem(stem, source(residue)) is None
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 100, 2000])
+def test_audio_too_short_for_a_note_gives_nothing(empty_store, source, n_samples):
+    audio = 0.1 * np.random.default_rng(0).standard_normal((1, n_samples))
+    assert Transcription(empty_store).transcribe_stem("bass", source(audio)) is None
+
+
+def test_a_fifth_of_a_second_can_hold_a_note(store, source):
+    audio = source(0.2 * tone(48, 0.2, rate_hz=RATE_HZ)[np.newaxis])
+    (note,) = Transcription(store).transcribe_stem("bass", audio).notes
+    assert (note.pitch, note.start_s) == (48, pytest.approx(0, abs=0.03))
+
+
+def test_a_pause_full_of_residue_gives_no_notes(store, source):
+    phrase = melody()
+    audio = np.concatenate([phrase, 10 ** (-75 / 20) * phrase, 10 ** (-75 / 20) * phrase], axis=1)
+    instrument = Transcription(store).transcribe_stem("piano", source(audio))
+    assert len(instrument.notes) >= 5
+    assert max(note.start_s for note in instrument.notes) < 3
+
+
+def test_the_network_stays_loaded_for_all_stems_and_songs(store, source):
+    transcription = Transcription(store)
+    assert transcription.transcribe_stem("bass", source(melody())) is not None
+    shutil.rmtree(store.root)
+    for stem in ("bass", "vocals"):
+        assert transcription.transcribe_stem(stem, source(melody())) is not None
+
+
+def test_a_missing_network_is_reported(empty_store, source):
+    with pytest.raises(ModelMissing, match="models pull basic-pitch"):
+        Transcription(empty_store).transcribe_stem("bass", source(melody()))

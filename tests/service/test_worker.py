@@ -1,0 +1,247 @@
+"""The worker: from a queued task to its end, and what it leaves behind when that end is not a good one."""
+
+import asyncio
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+from support.clock import ManualClock
+from support.pipeline import FakePipeline
+
+from pipeline.errors import ModelUnavailable
+from pipeline.song import Report, SongPipeline
+from service.context import Context
+from service.db.models import ApiKey, Task, TaskKind, TaskStatus
+from service.storage import task_key
+from service.store.leases import MAX_ATTEMPTS
+from service.store.records import NewTrack, TaskRecord
+from service.worker.janitor import Janitor
+from service.worker.worker import Worker
+
+
+@pytest.fixture
+def worker(context: Context, pipeline: FakePipeline) -> Worker:
+    return Worker(context, pipeline, "tester")  # type: ignore[arg-type]  # see the signatures' test
+
+
+def stored_files(context: Context) -> list[str]:
+    root = context.storage.files_dir
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+async def upload(context: Context, key: ApiKey, content: bytes = b"song" * 100) -> TaskRecord:
+    path = context.storage.scratch_dir / "incoming"
+    path.write_bytes(content)
+    task_id = "ab" * 16
+    file = context.storage.put(path, key=task_key(task_id, "source.wav"), role="source", name="song.wav")
+    return await context.store.tasks.create_upload(
+        key_id=key.id, task_id=task_id, track=NewTrack(file, None, 1.0), params={}
+    )
+
+
+async def queue_separation(context: Context, key: ApiKey, source: TaskRecord, kind: str = "split_stem") -> Task:
+    return await context.store.tasks.create(
+        key_id=key.id,
+        kind=TaskKind.SEPARATION,
+        params={"type": kind},
+        callback_url="http://client.test/done",
+        source_track_id=source.tracks[0].track.id,
+    )
+
+
+async def record(context: Context, task: Task) -> TaskRecord:
+    found = await context.store.tasks.record(task.id)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", ["separate", "transcribe"])
+def test_the_fake_pipeline_has_the_real_one_s_signatures(name: str) -> None:
+    real, fake = (inspect.signature(getattr(one, name)) for one in (SongPipeline, FakePipeline))
+    assert list(real.parameters.values()) == list(fake.parameters.values())
+
+
+async def test_separation_then_midi(context: Context, key: ApiKey, worker: Worker) -> None:
+    source = await upload(context, key)
+    separation = await queue_separation(context, key, source)
+    assert await worker.run_once()
+    assert not await worker.run_once()
+    separated = await record(context, separation)
+    assert separated.task.status == TaskStatus.SUCCEEDED
+    assert [item.track.stem for item in separated.tracks] == ["drums", "bass", "other", "vocals"]
+    for item in separated.tracks:
+        assert context.storage.path(item.file.storage_key).stat().st_size == item.file.size_bytes
+
+    midi = await context.store.tasks.create(
+        key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=None, parent_task_id=separation.id
+    )
+    assert await worker.run_once()
+    transcribed = await record(context, midi)
+    assert transcribed.task.status == TaskStatus.SUCCEEDED
+    assert [(row.stem, row.is_drum) for row in transcribed.instruments] == [
+        ("drums", True), ("bass", False), ("other", False),
+    ]  # fmt: skip
+    assert transcribed.instruments[0].notes[0] == {"pitch": 60, "start": 0.25, "end": 0.5, "velocity": 0.8}
+    assert transcribed.instruments[0].track_id == separated.tracks[0].track.id
+    assert sorted(file.name for file in transcribed.files) == [
+        "bass.mid", "drums.mid", "notes.csv", "other.mid", "song.mid",
+    ]  # fmt: skip
+    assert list(context.storage.scratch_dir.iterdir()) == []
+
+
+async def test_midi_of_one_stem(context: Context, key: ApiKey, worker: Worker) -> None:
+    separation = await queue_separation(context, key, await upload(context, key))
+    await worker.run_once()
+    bass = next(item for item in (await record(context, separation)).tracks if item.track.stem == "bass")
+    midi = await context.store.tasks.create(
+        key_id=key.id,
+        kind=TaskKind.MIDI,
+        params={"audio_id": bass.track.id},
+        callback_url=None,
+        parent_task_id=separation.id,
+    )
+    await worker.run_once()
+    assert [row.stem for row in (await record(context, midi)).instruments] == ["bass"]
+
+
+async def test_two_stems_where_they_are_asked_for(context: Context, key: ApiKey, worker: Worker) -> None:
+    separation = await queue_separation(context, key, await upload(context, key), "separate_vocal")
+    await worker.run_once()
+    assert [item.track.stem for item in (await record(context, separation)).tracks] == ["vocals", "instrumental"]
+
+
+async def test_unusable_audio_fails_at_once_with_its_own_message(context: Context, key: ApiKey, worker: Worker) -> None:
+    task = await queue_separation(context, key, await upload(context, key, b"short"))
+    await worker.run_once()
+    failed = (await record(context, task)).task
+    assert (failed.status, failed.error_code, failed.error_message) == (
+        TaskStatus.FAILED, 422, "The file breaks off at 0.0 s.",
+    )  # fmt: skip
+    assert len(await context.store.outbox.claim(10, 1000)) == 1
+    assert stored_files(context) == [f"tasks/ab/{'ab' * 16}/source.wav"]
+
+
+async def test_an_unexpected_error_is_tried_three_times_and_then_told_without_its_insides(
+    context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline, clock: ManualClock
+) -> None:
+    def explode(_: Report) -> None:
+        raise ZeroDivisionError("internal detail")
+
+    pipeline.during = explode
+    task = await queue_separation(context, key, await upload(context, key))
+    for _ in range(MAX_ATTEMPTS):
+        assert await worker.run_once()
+        clock.advance(60)
+    assert not await worker.run_once()
+    failed = (await record(context, task)).task
+    assert (failed.status, failed.error_code) == (TaskStatus.FAILED, 500)
+    assert "internal detail" not in (failed.error_message or "")
+
+
+async def test_what_may_pass_is_tried_again_later(
+    context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline, clock: ManualClock
+) -> None:
+    def away(_: Report) -> None:
+        raise ModelUnavailable("the hub does not answer")
+
+    pipeline.during = away
+    task = await queue_separation(context, key, await upload(context, key))
+    await worker.run_once()
+    assert (await record(context, task)).task.status == TaskStatus.QUEUED
+    assert not await worker.run_once()  # not at once
+    clock.advance(11)
+    pipeline.during = lambda _: None
+    await worker.run_once()
+    assert (await record(context, task)).task.status == TaskStatus.SUCCEEDED
+
+
+async def test_a_worker_that_is_told_to_stop_hands_back_without_an_attempt(
+    context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline
+) -> None:
+    task = await queue_separation(context, key, await upload(context, key))
+
+    def stop_now(report: Report) -> None:
+        worker.stop()
+        report("separating", 0.6)
+
+    pipeline.during = stop_now
+    await worker.run_once()
+    await asyncio.wait_for(worker.run(), 1)  # returns: nothing more is claimed
+    back = (await record(context, task)).task
+    assert (back.status, back.attempt, back.stage, back.progress) == (TaskStatus.QUEUED, 0, None, 0.0)
+    assert stored_files(context) == [f"tasks/ab/{'ab' * 16}/source.wav"]
+
+
+async def test_a_worker_that_lost_its_lease_discards_what_it_made(
+    context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline, clock: ManualClock
+) -> None:
+    task = await queue_separation(context, key, await upload(context, key))
+    loop = asyncio.get_running_loop()
+
+    async def lose() -> None:
+        clock.advance(60)
+        assert await Janitor(context).reap_leases() == 1
+        assert await context.store.leases.claim("heir") is not None
+
+    pipeline.during = lambda _: asyncio.run_coroutine_threadsafe(lose(), loop).result(10)
+    await worker.run_once()
+    held = (await record(context, task)).task
+    assert (held.status, held.lease_owner, held.fence) == (TaskStatus.RUNNING, "heir", 2)
+    assert stored_files(context) == [f"tasks/ab/{'ab' * 16}/source.wav"]
+    assert await context.store.outbox.claim(10, 1000) == []
+
+
+async def test_what_a_killed_worker_left_is_gone_after_the_next_attempt(
+    context: Context, key: ApiKey, worker: Worker, clock: ManualClock
+) -> None:
+    """The state on disk and in the database is what kill -9 in the middle of storing stems leaves."""
+    task = await queue_separation(context, key, await upload(context, key))
+    killed = await context.store.leases.claim("killed")
+    assert killed is not None
+    orphan = context.storage.path(task_key(task.id, killed.fence, "drums.flac"))
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"half")
+    scratch = context.storage.scratch_dir / f"{task.id}-{killed.fence}"
+    scratch.mkdir()
+    (scratch / "mix.raw").write_bytes(b"half")
+    janitor = Janitor(context)
+    await janitor.reap_leases()
+    assert scratch.exists()  # its lease still runs: it might be alive
+    clock.advance(31)
+    await janitor.reap_leases()
+    assert not scratch.exists()
+    await worker.run_once()
+    assert not orphan.exists()
+    done = await record(context, task)
+    assert (done.task.status, done.task.attempt, done.task.fence) == (TaskStatus.SUCCEEDED, 2, 2)
+    expected = [f"tasks/ab/{'ab' * 16}/source.wav", *(item.file.storage_key for item in done.tracks)]
+    assert stored_files(context) == sorted(expected)
+
+
+async def test_the_janitor_deletes_expired_tasks_files_first(
+    context: Context, key: ApiKey, worker: Worker, clock: ManualClock
+) -> None:
+    task = await queue_separation(context, key, await upload(context, key))
+    await worker.run_once()
+    clock.advance(14 * 24 * 3600 - 60)
+    assert await Janitor(context).delete_expired() == 0
+    clock.advance(120)
+    assert await Janitor(context).delete_expired() == 2
+    assert await context.store.tasks.record(task.id) is None
+    assert stored_files(context) == []
+
+
+async def test_a_stale_half_upload_is_swept_and_a_fresh_one_is_not(context: Context, clock: ManualClock) -> None:
+    def half_upload(name: str) -> Path:
+        path = context.storage.scratch_dir / name
+        path.write_bytes(b"half")
+        return path
+
+    fresh, stale = half_upload("upload-fresh"), half_upload("upload-stale")
+    now_s = clock.now_ms() / 1000
+    os.utime(fresh, (now_s, now_s))
+    os.utime(stale, (now_s - 7200, now_s - 7200))
+    await Janitor(context).reap_leases()
+    assert fresh.exists()
+    assert not stale.exists()
