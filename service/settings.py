@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.audio.decode import DecodeLimits
-
+from pipeline.audio.limits import DecodeLimits
+from pipeline.models.store import default_root
 from service.errors import ServiceError
 
 _PREFIX = "STEMSCRIBE_"
@@ -27,8 +27,8 @@ class SettingsError(ServiceError):
     """A setting has a value that cannot be used; the message names it."""
 
 
-def _xdg(variable: str, fallback: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / fallback) / "stemscribe"
+def _default_data_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "stemscribe"
 
 
 def _setting(default: object, about: str) -> Any:
@@ -41,16 +41,12 @@ def _setting(default: object, about: str) -> Any:
 class Settings:
     """Every setting with its default; see the metadata ``about`` of each for what it does."""
 
-    data_dir: Path = _setting(
-        lambda: _xdg("XDG_DATA_HOME", ".local/share"), "Folder of the embedded database, stored files and secrets."
-    )
+    data_dir: Path = _setting(_default_data_dir, "Folder of the embedded database, stored files and secrets.")
     host: str = _setting("127.0.0.1", "Address the API listens on.")
     port: int = _setting(8000, "Port the API listens on; 0 takes a free one.")
     public_url: str = _setting("", "Base of the links handed out; default http://HOST:PORT.")
     database_url: str = _setting("", "SQLAlchemy address; default SQLite inside the data folder.")
-    models_dir: Path = _setting(
-        lambda: _xdg("XDG_CACHE_HOME", ".cache") / "models", "Folder of the downloaded weights."
-    )
+    models_dir: Path = _setting(default_root, "Folder of the downloaded weights.")
     separation_model: str = _setting("htdemucs", "Separation model, a name that `stemscribe models list` prints.")
     device: str = _setting("auto", "auto, cuda, mps or cpu.")
     allow_addresses: tuple[Network, ...] = _setting(

@@ -1,3 +1,3 @@
 """Fixtures for every test."""
 
-pytest_plugins = ["support.service_fixtures"]
+pytest_plugins = ["support.model_fixtures", "support.service_fixtures"]

@@ -95,9 +95,9 @@ class ModelEntry:
 
 
 _DEMUCS_LICENCE = (
-    "Code MIT (Meta). The copies on the hub say MIT for the weights too, but their author wrote that the weights are "
-    'for "scientific purposes", having been trained on recordings under other terms (facebookresearch/demucs issues '
-    "327 and 508). Ask a lawyer before you sell what they make."
+    "Code MIT (Meta). The copies of the weights on the hub say MIT too, but the author wrote of the weights that they "
+    'are for "scientific purposes" (facebookresearch/demucs issues 327 and 508): whether they may be used '
+    "commercially is not settled."
 )
 
 _ENTRIES = (

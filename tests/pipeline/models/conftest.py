@@ -11,14 +11,11 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from support.model_fixtures import model_store
 from support.servers import answer, http_server
 
 from pipeline.models.catalogue import HubSource, ModelEntry, WeightFile
 from pipeline.models.download import Patience
 from pipeline.models.store import ModelStore
-
-__all__ = ["model_store"]
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
