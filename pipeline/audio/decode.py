@@ -132,7 +132,7 @@ def _check_whole(info: AudioInfo, n_samples: int, *, failed: bool, complained: b
     """Refuse what is empty or ends too early; a film's sound may be shorter than its picture without complaint."""
     name = info.container.name
     if n_samples == 0:
-        if failed or complained:
+        if failed or complained or info.duration_s:
             raise CorruptAudio(f"The {name} file is damaged: no audio could be decoded from it.")
         raise CorruptAudio("The file holds no audio.")
     decoded_s, declared_s = n_samples / info.rate_hz, info.duration_s

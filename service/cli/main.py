@@ -1,29 +1,45 @@
 """The ``stemscribe`` command: its groups, and how errors end it."""
 
+import importlib
 import sys
 
 import click
 
 from pipeline.errors import ModelError, PipelineError
 from service import __version__
-from service.cli import admin, models, songs
 from service.errors import ServiceError
 
 EXIT_FAILED = 1
 EXIT_NO_WEIGHTS = 3
 EXIT_INTERRUPTED = 130
 
+# Command -> the module it lives in.  Imported when called for: listing keys must not wait for a signal library.
+COMMANDS = {
+    "transcribe": "service.cli.songs",
+    "separate": "service.cli.songs",
+    "midi": "service.cli.songs",
+    "serve": "service.cli.serving",
+    "keys": "service.cli.keys",
+    "models": "service.cli.models",
+    "doctor": "service.cli.serving",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="stemscribe")
 def cli() -> None:
     """Songs into stems, stems into notes: on your own machine."""
-
-
-for command in (
-    songs.transcribe, songs.separate, songs.midi, admin.serve, admin.keys, models.models, admin.doctor
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> None:

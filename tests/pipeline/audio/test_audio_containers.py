@@ -38,7 +38,7 @@ BY_FFMPEG = [  # name, options, codec, bits, largest difference (None: lossy), s
     ("a.wv", ("-c:a", "wavpack", "-sample_fmt", "s16p"), "wavpack", 16, 2**-15, 0),
     ("a.mov", ("-c:a", "pcm_s24be"), "pcm_s24be", 24, 2**-23, 0),
     ("a.m4a", ("-c:a", "aac", "-b:a", "192k"), "aac", 16, None, 0),
-    ("a.mp4", ("-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"), "aac", 16, None, 0),
+    ("a.mp4", ("-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"), "aac", 16, None, -1024),  # nor this
     ("a.aac", ("-c:a", "aac", "-b:a", "192k"), "aac", 16, None, -1024),  # ADTS declares no delay
     ("a.mp3", ("-c:a", "libmp3lame", "-b:a", "192k"), "mp3", 16, None, 0),
     ("a.mp3", ("-c:a", "libmp3lame", "-q:a", "2"), "mp3", 16, None, 0),
@@ -129,7 +129,7 @@ def _best_shift(ours: np.ndarray, theirs: np.ndarray) -> int:
 def test_declared_delay_and_padding_are_dropped_to_the_sample(
     tmp_path: Path, encode: Callable[..., Path], sweep: Callable[..., np.ndarray], name: str, options: tuple[str, ...]
 ) -> None:
-    song = sweep(48_000, duration_s=0.7)
+    song = sweep(48_000, duration_s=3.7)[:-5]
     assert decode(encode(name, song, 48_000, *options), tmp_path).n_samples == len(song)
 
 
@@ -222,7 +222,7 @@ def test_ogg_streams_joined_end_to_end_are_read_to_the_end(
     song = sweep()
     path = encode("a.ogg", song, 44_100, "-c:a", "libvorbis")
     path.write_bytes(2 * path.read_bytes())
-    assert decode(path, tmp_path).n_samples == 2 * len(song)
+    assert 0 <= decode(path, tmp_path).n_samples - 2 * len(song) <= 1024  # ffmpeg drops padding of the last alone
 
 
 def test_a_variable_bitrate_mp3_without_an_index_is_read_to_the_end(

@@ -18,7 +18,7 @@ def adts_frame(payload: bytes) -> bytes:
 
 
 def mp3_frame(header: bytes, length: int) -> bytes:
-    return header.ljust(length, b"\x55")
+    return header.ljust(length, b"\x15")
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def mp3_frame(header: bytes, length: int) -> bytes:
         (ID3 + mp3_frame(b"\xff\xfb\x90\x00", 417) * 4, "MP3"),
         (ID3 + ID3 + bytes(5000) + mp3_frame(b"\xff\xfb\x90\x00", 417) * 4, "MP3"),  # a padded tag
         (RANDOM[:3000] + mp3_frame(b"\xff\xfb\x90\x00", 417) * 4, "MP3"),  # a stream that was joined midway
-        (mp3_frame(b"\xff\xf3\x40\xc0", 144), "MP3"),  # one frame of MPEG-2, 32 kbit/s at 16 kHz, and the end
+        (mp3_frame(b"\xff\xf3\x48\xc0", 144), "MP3"),  # one frame of MPEG-2, 32 kbit/s at 16 kHz, and the end
         (mp3_frame(b"\xff\xfd\x80\x00", 417) * 4, "MP3"),  # layer II
-        (adts_frame(b"\x21" * 300) + adts_frame(b"\x21" * 280) + adts_frame(b"\x21" * 310), "AAC"),
-        (ID3 + adts_frame(b"\x21" * 300) * 3, "AAC"),
+        (adts_frame(b"\x05" * 300) + adts_frame(b"\x05" * 280) + adts_frame(b"\x05" * 310), "AAC"),
+        (ID3 + adts_frame(b"\x05" * 300) * 3, "AAC"),
     ],
 )
 def test_containers_are_known_by_their_contents(tmp_path: Path, content: bytes, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands for whoever runs the service: serve, keys, doctor."""
+"""Commands for API keys."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,13 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from service.cli.models import ensure_models
 from service.context import Context
-from service.doctor import examine
 from service.keys import create_key
-from service.logs import configure_logging
-from service.models import needed_models
-from service.serve import serve as run_service
 from service.settings import load_settings
 
 T = TypeVar("T")
@@ -33,18 +28,6 @@ def _with_context(do: Callable[[Context], Awaitable[T]]) -> T:
             await context.close()
 
     return asyncio.run(run())
-
-
-@click.command()
-@click.option("--host", help="Address to listen on (STEMSCRIBE_HOST).")
-@click.option("--port", type=int, help="Port to listen on, 0 for a free one (STEMSCRIBE_PORT).")
-@click.option("--data-dir", type=click.Path(file_okay=False), help="Data folder (STEMSCRIBE_DATA_DIR).")
-def serve(host: str | None, port: int | None, data_dir: str | None) -> None:
-    """Run the service: API and worker, with an embedded database."""
-    settings = load_settings(host=host, port=port, data_dir=data_dir)
-    ensure_models(settings, needed_models(settings))
-    configure_logging()
-    asyncio.run(run_service(settings, announce=lambda line: click.echo(line)))
 
 
 @click.group()
@@ -82,14 +65,3 @@ def keys_revoke(key: str) -> None:
 
 def _time(ms: int | None) -> str:
     return "" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-@click.command()
-def doctor() -> None:
-    """Say what is there and what is missing: weights, ffmpeg, processor or GPU, database."""
-    findings = asyncio.run(examine(load_settings()))
-    for finding in findings:
-        mark = click.style("ok     ", fg="green") if finding.good else click.style("missing", fg="red")
-        click.echo(f"{mark} {finding.what}: {finding.detail}")
-    if not all(finding.good for finding in findings):
-        raise SystemExit(1)

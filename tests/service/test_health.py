@@ -1,0 +1,68 @@
+"""Liveness, readiness, and the API's description of itself."""
+
+import shutil
+
+import pytest
+from support.api import Api
+
+from pipeline.models.store import ModelStore
+
+
+async def test_live(api: Api) -> None:
+    response = await api.http.get("/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_not_ready_without_weights_and_says_which_command_helps(api: Api) -> None:
+    response = await api.http.get("/health/ready")
+    assert response.status_code == 503
+    body = response.json()
+    assert body["status"] == "unavailable"
+    assert (body["checks"]["database"], body["checks"]["storage"]) == ("ok", "ok")
+    assert "stemscribe models pull htdemucs" in body["checks"]["models"]
+
+
+@pytest.mark.weights
+async def test_ready_with_weights_and_not_without_a_data_folder(api: Api, model_store: ModelStore) -> None:
+    models_dir = api.context.settings.models_dir
+    models_dir.mkdir(parents=True)
+    for name in ("htdemucs", "basic-pitch"):
+        (models_dir / name).symlink_to(model_store.require(name)[0].parent)
+    response = await api.http.get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (200, "ok")
+    shutil.rmtree(api.context.storage.scratch_dir)
+    gone = await api.http.get("/health/ready")
+    assert gone.status_code == 503
+    assert gone.json()["checks"]["storage"] != "ok"
+
+
+async def test_the_schema_describes_every_route(api: Api) -> None:
+    schema = (await api.http.get("/schema/openapi.json")).json()
+    assert schema["info"]["title"] == "Stemscribe"
+    assert set(schema["paths"]) == {
+        "/api/v1/vocal-removal/generate",
+        "/api/v1/vocal-removal/record-info",
+        "/api/v1/midi/generate",
+        "/api/v1/midi/record-info",
+        "/api/file-stream-upload",
+        "/api/file-url-upload",
+        "/files/{file_id}/{name}",
+        "/health/live",
+        "/health/ready",
+    }
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            assert operation["summary"], (path, method)
+    request = schema["paths"]["/api/v1/vocal-removal/generate"]["post"]["requestBody"]["content"]["application/json"]
+    name = request["schema"]["$ref"].rpartition("/")[2]
+    assert set(schema["components"]["schemas"][name]["properties"]) == {
+        "taskId", "audioId", "audioUrl", "type", "callBackUrl",
+    }  # fmt: skip
+    assert (await api.http.get("/schema")).status_code == 200
+
+
+async def test_unknown_paths_are_problem_details(api: Api) -> None:
+    response = await api.http.get("/no/such/path")
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("application/problem+json")
+    assert response.json()["status"] == 404
