@@ -23,6 +23,7 @@ from pipeline.errors import AudioLimitExceeded, CorruptAudio
 
 _WORKER = Path(__file__).with_name("decode_worker.py")
 _PIPE_BYTES = 1 << 16
+_MAX_LINE_BYTES = 4096
 _REAP_PAUSE_S = 0.002
 _CPU_TOLERANCE_S = 0.1  # the kernel's two accounts of a process's time differ by a tick or two
 # What a Python with its packages needs to start; everything else of ours, keys included, stays out.
@@ -44,7 +45,8 @@ class Child:
 
     def __init__(self, arguments: Sequence[str], limits: DecodeLimits) -> None:
         self._limits = limits
-        self._deadline = time.monotonic() + limits.timeout_s
+        self._started = time.monotonic()
+        self._timeout_s = limits.timeout_s
         self._cpu_s = 0.0
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the context ends)
         kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
@@ -71,18 +73,22 @@ class Child:
     ) -> None:
         if self._process.returncode is None:
             self._kill()
-            self._reap(deadline=None)
+            self._process.wait()
         self._selector.close()
         self._pipe.close()
         self._stderr.close()
 
-    def read_line(self, max_bytes: int = 4096) -> bytes:
-        """The next line of output, without its end; what there is, if the output ends or the line is longer.
+    def allow(self, timeout_s: float) -> None:
+        """Give the process this long, counted from its start, but never longer than its limits say."""
+        self._timeout_s = min(timeout_s, self._limits.timeout_s)
+
+    def read_line(self) -> bytes:
+        """The next line of output, without its end; what there is, if the output ends or the line is too long.
 
         Raises:
             AudioLimitExceeded: the process took too long.
         """
-        while b"\n" not in self._pending and len(self._pending) < max_bytes and (more := self._receive()):
+        while b"\n" not in self._pending and len(self._pending) < _MAX_LINE_BYTES and (more := self._receive()):
             self._pending += more
         line, _, self._pending = self._pending.partition(b"\n")
         return line
@@ -106,7 +112,7 @@ class Child:
             AudioLimitExceeded: it took too long, or too much processor time.
             CorruptAudio: it crashed or was killed.
         """
-        self._reap(self._deadline)
+        self._reap()
         status: int = self._process.returncode
         if status >= 0:
             return status
@@ -126,24 +132,27 @@ class Child:
 
     def _receive(self) -> bytes:
         """Some output as soon as there is any; none when it has ended."""
-        if not self._selector.select(max(0.0, self._deadline - time.monotonic())):
+        if not self._selector.select(max(0.0, self._left_s())):
             raise self._too_slow()
         return os.read(self._pipe.fileno(), _PIPE_BYTES)
 
-    def _reap(self, deadline: float | None) -> None:
-        """Collect the exit status and the processor time used; without a deadline, wait as long as it takes."""
+    def _reap(self) -> None:
+        """Collect the exit status and the processor time used."""
         while True:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 self._cpu_s = usage.ru_utime + usage.ru_stime
                 return
-            if deadline is not None and time.monotonic() > deadline:
+            if self._left_s() < 0:
                 raise self._too_slow()
             time.sleep(_REAP_PAUSE_S)
 
+    def _left_s(self) -> float:
+        return self._started + self._timeout_s - time.monotonic()
+
     def _too_slow(self) -> AudioLimitExceeded:
-        return AudioLimitExceeded(f"Decoding took longer than it may, which is {self._limits.timeout_s:g} s.")
+        return AudioLimitExceeded(f"Decoding took longer than it may, which is {self._timeout_s:g} s.")
 
     def _kill(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)

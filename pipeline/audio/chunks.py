@@ -70,8 +70,11 @@ def _find_data(file: BinaryIO, layout: _Layout) -> tuple[int | None, int]:
     """As :func:`_au_data`, for chunks of (id, size, content)."""
     header_bytes = layout.id_bytes + struct.calcsize(layout.size_format)
     unknown = _UNKNOWN_32_BIT if layout.size_format.endswith("I") else _UNKNOWN_64_BIT
+    file_bytes = file.seek(0, 2)
     at, long_size = layout.start, 0
     for _ in range(_MAX_CHUNKS):
+        if not layout.start <= at < file_bytes:
+            break
         file.seek(at)
         header = file.read(header_bytes)
         if len(header) < header_bytes:
@@ -85,8 +88,6 @@ def _find_data(file: BinaryIO, layout: _Layout) -> tuple[int | None, int]:
                 size, unknown = long_size, _UNKNOWN_64_BIT
             content = size - header_bytes if layout.size_counts_header else size
             return (content if 0 < content < unknown else None), at + header_bytes
-        if not 0 <= size < _UNKNOWN_64_BIT:
-            break
         at += size if layout.size_counts_header else header_bytes + size
         at += -at % layout.alignment
     return None, 0

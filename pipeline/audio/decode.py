@@ -65,7 +65,7 @@ def decode(path: Path, scratch: Path, limits: DecodeLimits | None = None) -> Aud
     info = None
     if container.by_libsndfile:
         with sndfile.start(path, limits) as child:
-            info = sndfile.read_header(child, container)
+            info = sndfile.read_header(child, container, limits)
             if info is not None:
                 limits.check_audio(rate_hz=info.rate_hz, channels=info.channels, duration_s=info.duration_s)
                 if info.channels <= 2:
@@ -139,4 +139,6 @@ def _check_whole(info: AudioInfo, n_samples: int, *, failed: bool, complained: b
     missing = declared_s is not None and declared_s - decoded_s > slack_s + 0.5 / info.rate_hz
     if failed or (missing and (complained or not info.has_video)):
         of = "" if declared_s is None else f" of {declared_s:.1f} s"
-        raise CorruptAudio(f"The {name} file is damaged or incomplete: it breaks off at {decoded_s:.1f} s{of}.")
+        raise CorruptAudio(
+            f"The {name} file is damaged or incomplete: only {decoded_s:.1f} s{of} could be decoded. Export it anew."
+        )

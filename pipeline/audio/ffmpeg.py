@@ -65,6 +65,7 @@ def inspect(path: Path, container: Container, limits: DecodeLimits) -> AudioInfo
     """
     output = ["-frames:a", "1", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"]
     with Child(_command(path, container, "info", output), limits) as child:
+        child.allow(limits.header_timeout_s)
         header = child.read(_AU_HEADER.size)
         while child.read(1 << 16):
             pass
@@ -79,7 +80,8 @@ def inspect(path: Path, container: Container, limits: DecodeLimits) -> AudioInfo
     if len(header) < _AU_HEADER.size:
         if codec in _DECODERS:
             raise CorruptAudio(f"The {container.name} file is damaged: no audio could be decoded from it.")
-        raise UnsupportedAudio(f"The sound in this {container.name} file is coded as {codec}, which is not read here.")
+        coding = "in an unknown way" if codec == "none" else f"as {codec}"
+        raise UnsupportedAudio(f"The sound in this {container.name} file is coded {coding}, which is not read here.")
     *_, rate_hz, channels = _AU_HEADER.unpack(header)
     is_lossless = codec.startswith(_LOSSLESS)
     return AudioInfo(

@@ -19,6 +19,7 @@ class DecodeLimits:
         cpu_s: processor time of one decoding process.
         memory_bytes: address space of one decoding process.
         timeout_s: wall time of one decoding process.
+        header_timeout_s: wall time until it has made sense of the file's header; some make libsndfile go in circles.
     """
 
     max_duration_s: float = 1800.0
@@ -28,6 +29,7 @@ class DecodeLimits:
     cpu_s: int = 300  # half an hour at 192 kHz decodes in 10-20 s of one core
     memory_bytes: int = 1 << 30  # Python with libsndfile takes 0.15 GB of addresses, ffmpeg less than 0.4
     timeout_s: float = 600.0
+    header_timeout_s: float = 20.0  # it takes 0.1 s, on a busy machine up to 1 s
 
     def check_size(self, size_bytes: int) -> None:
         """Refuse a file that is too large.

@@ -42,7 +42,7 @@ def probe(path: Path, limits: DecodeLimits | None = None) -> AudioInfo:
     info = None
     if container.by_libsndfile:
         with sndfile.start(path, limits) as child:
-            info = sndfile.read_header(child, container)
+            info = sndfile.read_header(child, container, limits)
     info = info or ffmpeg.inspect(path, container, limits)
     limits.check_audio(rate_hz=info.rate_hz, channels=info.channels, duration_s=info.duration_s)
     return info

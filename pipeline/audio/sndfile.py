@@ -18,19 +18,21 @@ def start(path: Path, limits: DecodeLimits) -> Child:
     return Child(["libsndfile", str(path.absolute())], limits)
 
 
-def read_header(child: Child, container: Container) -> AudioInfo | None:
+def read_header(child: Child, container: Container, limits: DecodeLimits) -> AudioInfo | None:
     """The header from a process of :func:`start`; None where libsndfile does not read the file, or not all of it.
 
     Raises:
         AudioLimitExceeded: the process took too long.
         CorruptAudio: it crashed on the file.
     """
+    child.allow(limits.header_timeout_s)
     line = child.read_line()
     if not line:
         status = child.finish()
         if status != NOT_READABLE:
             raise RuntimeError(f"the libsndfile process ended with status {status}: {child.errors()}")
         return None
+    child.allow(limits.timeout_s)
     header = json.loads(line)
     frames, subtype = header["frames"], header["subtype"]
     return AudioInfo(

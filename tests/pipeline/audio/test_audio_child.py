@@ -49,6 +49,14 @@ def test_a_hanging_process_is_given_up_and_killed(program: str) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_a_shorter_time_is_kept_and_a_longer_one_is_not_given() -> None:
+    with python("import time; time.sleep(60)", DecodeLimits(timeout_s=0.6)) as child:
+        for allowed_s, kept_s in ((0.3, "0.3"), (30, "0.6")):
+            child.allow(allowed_s)
+            with pytest.raises(AudioLimitExceeded, match=rf"longer than it may, which is {kept_s} s"):
+                child.read_line()
+
+
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL", "SIGBUS"])
 def test_a_crash_is_the_files_fault(name: str) -> None:
     with (
