@@ -1,126 +1,141 @@
 """Layers of HTDemucs in a form that costs less time, made from the trained ones.
 
-They compute what the layers they replace compute (to rounding) and are called the same way, so that demucs'
-own network runs on with them in place.
+They compute what the layers they replace compute, to rounding, and are called the same way, so that demucs' own
+network runs on with them in place.  Figures are CPU time of one 7.8 s segment on a Zen 4 with AVX512-BF16, where all
+of it takes 3.1 s in bfloat16 with the layers as they come.
 """
 
 import torch
 from demucs.demucs import DConv
+from demucs.transformer import MyGroupNorm
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Rows of the score matrix that are computed at a time on a CPU in bfloat16: 672 x 2688 scores are 3.6 MB and stay in
-# the cache.  Medians on a 2-core Zen 4, eight heads of 2688 x 2688: 58 ms so, 96 ms by torch's own kernel, 123 ms with
-# whole matrices.  In float32 torch's kernel is the fastest (92 ms against 105 ms).
+# Rows of a score matrix that are made at a time in bfloat16 on a CPU: 672 x 2688 of them are 3.6 MB and stay in the
+# cache.  For 8 heads of 2688 x 2688: 112 ms so, 191 ms by torch's own kernel, as much by whole matrices.  Anything
+# from 192 to 896 is as good.  In float32 torch's kernel is the best (184 ms against 206 ms).
 _SCORE_ROWS = 672
 
 
 class Attention(nn.Module):
-    """Multi-head attention in place of a ``batch_first`` :class:`torch.nn.MultiheadAttention`, for inference."""
+    """In place of a :class:`torch.nn.MultiheadAttention` with ``batch_first``; never makes a whole score matrix."""
 
     batch_first = True  # read by the layer around it
 
     def __init__(self, trained: nn.MultiheadAttention) -> None:
         super().__init__()
         self._heads = trained.num_heads
-        self._width = trained.embed_dim
-        self.project_in = nn.Linear(trained.embed_dim, 3 * trained.embed_dim, device="meta")
-        self.project_in.weight, self.project_in.bias = trained.in_proj_weight, trained.in_proj_bias
+        width = trained.embed_dim
+        self.project_query, self.project_key, self.project_value = (
+            _linear(trained.in_proj_weight[at : at + width], trained.in_proj_bias[at : at + width])
+            for at in range(0, 3 * width, width)
+        )
         self.project_out = trained.out_proj
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, **_unused: object) -> tuple[Tensor, None]:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, **_ignored: object) -> tuple[Tensor, None]:
         """Attend.
 
         Args:
             query: shape (batch, n_queries, width).
-            key: shape (batch, n_keys, width); ``value`` is the same tensor.
-            value: see ``key``.
+            key: shape (batch, n_keys, width).
+            value: shape (batch, n_keys, width).
 
         Returns:
-            What was attended to, shape (batch, n_queries, width), and None in place of the attention weights.
+            Shape (batch, n_queries, width), and None for the scores that nobody asked for.
         """
-        weight, bias, width = self.project_in.weight, self.project_in.bias, self._width
-        q = self._split(functional.linear(query, weight[:width], bias[:width]))
-        k, v = (self._split(part) for part in functional.linear(key, weight[width:], bias[width:]).chunk(2, dim=-1))
+        q, k, v = (
+            project(x).unflatten(-1, (self._heads, -1)).transpose(1, 2)  # (batch, heads, n, width / heads)
+            for project, x in ((self.project_query, query), (self.project_key, key), (self.project_value, value))
+        )
         if q.device.type == "cpu" and q.dtype == torch.bfloat16:
             attended = _attend_in_cache(q, k, v)
         else:
             attended = functional.scaled_dot_product_attention(q, k, v)
         return self.project_out(attended.transpose(1, 2).flatten(2)), None
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(batch, n, width) to (batch, heads, n, width / heads)."""
-        return x.unflatten(-1, (self._heads, -1)).transpose(1, 2)
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer.weight, layer.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
+    return layer
 
 
 def _attend_in_cache(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled dot-product attention, one head and ``_SCORE_ROWS`` queries at a time; all (batch, heads, n, width)."""
-    out = q.new_empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3]).transpose(1, 2)
-    q = q * q.shape[-1] ** -0.5
-    for b in range(q.shape[0]):
-        for h in range(q.shape[1]):
-            keys, values = k[b, h].t().contiguous(), v[b, h].contiguous()
-            for rows in torch.arange(q.shape[2]).split(_SCORE_ROWS):
-                at = slice(int(rows[0]), int(rows[-1]) + 1)
-                out[b, h, at] = torch.softmax(q[b, h, at] @ keys, dim=-1) @ values
-    return out
+    """Attention of one head and ``_SCORE_ROWS`` queries at a time; all of shape (batch, heads, n, width)."""
+    heads = zip(*(x.flatten(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v)), strict=True)
+    attended = [
+        torch.cat([torch.softmax(rows @ keys.T, dim=-1) @ values for rows in queries.split(_SCORE_ROWS)])
+        for queries, keys, values in heads
+    ]
+    return torch.stack(attended).view_as(q)
 
 
-class ResidualLayer(nn.Module):
-    """One residual layer of a :class:`demucs.demucs.DConv`: squeeze, norm, GELU, widen, norm, GLU, scale.
+class TokenNorm(nn.Module):
+    """In place of a :class:`demucs.transformer.MyGroupNorm` of one group: normalises all tokens together.
 
-    The second norm is over all the values that widening makes, eight times those of its input or more.  As widening
-    is linear, their mean and variance follow from the first and second moments of the input, and norm and scale
-    become other weights of the widening: the wide values are written once and read once, by the GLU.
+    The original goes through a transposed view and returns one, on which every later layer is slow (60 ms).
+    """
 
-    With ``z = W h + b`` over ``C`` channels: mean(z) = mean_c(W) . m + mean(b) and mean(z^2) = <W'W / C, S> +
-    2 (W'b / C) . m + mean(b^2), where ``m`` is the mean of ``h`` over time and ``S`` that of ``h h'``.
+    def __init__(self, trained: MyGroupNorm) -> None:
+        super().__init__()
+        self.weight, self.bias, self._eps = trained.weight, trained.bias, trained.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (batch, n, width) to the same."""
+        return functional.layer_norm(x, x.shape[1:], eps=self._eps) * self.weight + self.bias
+
+
+class ResidualBranch(nn.Module):
+    """In place of a :class:`demucs.demucs.DConv` without attention and LSTM, as all of HTDemucs' are."""
+
+    def __init__(self, trained: DConv) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_ResidualLayer(layer) for layer in trained.layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (batch, channels, n) to the same, in the precision of the squeezing weights."""
+        with torch.autocast(x.device.type, enabled=False):
+            for layer in self.layers:
+                x = layer(x)
+        return x
+
+
+class _ResidualLayer(nn.Module):
+    """Squeeze, norm, GELU, widen, norm, GLU, scale; added to the input.
+
+    The second norm sees eight times (or more) the values that the first does.  As widening is linear, ``z = W h + b``
+    over ``C`` channels, mean and variance of ``z`` follow from the moments of ``h``:
+    ``mean(z) = mean_c(W) . m + mean(b)`` and ``mean(z^2) = <W'W / C, S> + 2 (W'b / C) . m + mean(b^2)``, with ``m``
+    and ``S`` the means over time of ``h`` and ``h h'``.  Norm and scale then turn into other weights of the widening:
+    what is wide is written once and read once, by the GLU.  (For all branches 270 ms instead of 470 ms.)
     """
 
     def __init__(self, trained: nn.Sequential) -> None:
         super().__init__()
-        squeeze, norm, gelu, widen, wide_norm, glu, layer_scale = trained
-        self.squeeze, self.norm, self.eps = squeeze, norm, wide_norm.eps
+        self.squeeze, self.norm, _gelu, widen, wide_norm, _glu, layer_scale = trained
+        self._eps = wide_norm.eps
         w, b = widen.weight[:, :, 0], widen.bias
-        scale = torch.cat([layer_scale.scale, torch.ones_like(layer_scale.scale)])  # GLU: only the first half is scaled
+        scale = torch.cat([layer_scale.scale, torch.ones_like(layer_scale.scale)])  # a GLU's gates are not scaled
         gain = wide_norm.weight * scale
-        n_wide = len(w)
-        self.register_buffer("weight", w * gain[:, None])
-        self.register_buffer("bias", b * gain)
         self.register_buffer("gain", gain)
         self.register_buffer("offset", wide_norm.bias * scale)
+        self.register_buffer("weight", w * gain[:, None])
+        self.register_buffer("bias", b * gain)
         self.register_buffer("mean_weight", w.mean(0))
         self.register_buffer("mean_bias", b.mean())
-        self.register_buffer("square_weight", w.T @ w / n_wide)
-        self.register_buffer("cross_weight", w.T @ b / n_wide)
+        self.register_buffer("square_weight", w.T @ w / len(w))
+        self.register_buffer("cross_weight", w.T @ b / len(w))
         self.register_buffer("square_bias", b.square().mean())
 
     def forward(self, x: Tensor) -> Tensor:
-        """What is added to ``x``: shape (batch, channels, n), of the precision of ``x``."""
+        x = x.to(self.squeeze.weight.dtype)
         h = functional.gelu(self.norm(self.squeeze(x).float()))
-        m = h.mean(-1)
-        s = h @ h.transpose(1, 2) / h.shape[-1]
+        m, s = h.mean(-1), h @ h.mT / h.shape[-1]
         mean = m @ self.mean_weight + self.mean_bias
         square = (s * self.square_weight).sum((1, 2)) + 2 * (m @ self.cross_weight) + self.square_bias
-        rate = torch.rsqrt(square - mean.square() + self.eps)[:, None]
+        rate = torch.rsqrt(square - mean.square() + self._eps)[:, None]
         bias = (self.bias - mean[:, None] * self.gain) * rate + self.offset
         weight = torch.cat([self.weight * rate[:, :, None], bias[:, :, None]], dim=2)
-        one = h.new_ones(len(h), 1, h.shape[2])  # carries the bias
+        one = h.new_ones(len(h), 1, h.shape[2])  # what the bias is multiplied with
         wide = weight.to(x.dtype) @ torch.cat([h, one], dim=1).to(x.dtype)
-        return functional.glu(wide, dim=1)
-
-
-class ResidualBranch(nn.Module):
-    """A :class:`demucs.demucs.DConv` without attention and LSTM (as every HTDemucs has it), for inference."""
-
-    def __init__(self, trained: DConv) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(ResidualLayer(layer) for layer in trained.layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape (batch, channels, n) to the same; in the precision of the weights."""
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.layers[0].squeeze.weight.dtype)
-            for layer in self.layers:
-                x = x + layer(x)
-        return x
+        return x + functional.glu(wide, dim=1)

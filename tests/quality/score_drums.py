@@ -114,9 +114,11 @@ def main() -> None:
         names = (set_name, "all sets", song.name) if arguments.per_song else (set_name, "all sets")
         for name in names:
             tallies[name].add(*sides)
+    if not tallies:
+        parser.error(f"no song with drums under {arguments.folder} in the sets asked for")
     for name, tally in sorted(tallies.items(), key=lambda item: item[0] == "all sets"):
         print(f"{name}\n  {tally.table()}")
-    print(f"{audio_s:.0f} s of audio, {wall_s / max(audio_s, 1e-9):.4f} x real time")
+    print(f"{audio_s:.0f} s of audio, {wall_s / audio_s:.4f} x real time")
 
 
 if __name__ == "__main__":
