@@ -35,10 +35,22 @@ def choose_device(name: str = "auto") -> torch.device:
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 multiplies faster than float32 there: by the hardware's own instructions."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
+
+
+def choose_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
+    """The type networks run in: of ``fp32``, ``bf16``, or ``auto`` for bf16 where it is fast.
+
+    Raises:
+        ValueError: no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"The precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}.")
+    bf16 = has_fast_bf16(device) if precision == "auto" else precision == "bf16"
+    return torch.bfloat16 if bf16 else torch.float32
 
 
 def describe_device(device: torch.device) -> str:

@@ -1,109 +1,85 @@
-"""Segments of a long signal through a network and back together, with memory that does not grow with its length.
+"""Cutting audio into overlapping segments and joining what was made of them, in constant memory.
 
-Placement, padding and weights are those of ``demucs.apply.apply_model(split=True, shifts=0)``, so that the result is
-the same to rounding; what differs is that segments go through the network in batches and that finished samples
-leave at once.
+Where segments lie, how they are padded and how they are weighted is that of ``apply_model`` in demucs 4.1
+(``demucs/apply.py``, with ``split=True``, ``overlap=0.25``, ``transition_power=1`` and ``shifts=0``), so that the
+result is the same.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-OVERLAP = 0.25  # of a segment, as the reference's default
+OVERLAP = 0.25  # fraction of a segment that the next one covers too
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One excerpt of the signal.
+    """One excerpt of the audio, and the window of ``segment_samples`` around it that a network is given.
 
     Attributes:
-        offset: its first sample.
-        n_samples: its length; a full segment's but for the last ones.
-        padded_start: where the network's input begins, perhaps before 0: a short segment stands in the middle of a
-            full one, with what lies before it in the signal on its left and zeros beyond the end.
+        start: first sample of the excerpt.
+        n_samples: its length: ``segment_samples``, or less at the end of the audio.
+        window_start: first sample of the window. A shorter excerpt lies in the middle of its window, with the audio
+            before it on its left; what lies outside of the audio is zero.
+        n_new: samples after which the next segment starts, or the audio ends.
     """
 
-    offset: int
+    start: int
     n_samples: int
-    padded_start: int
+    window_start: int
+    n_new: int
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a signal is cut into segments.
-
-    Attributes:
-        n_samples: length of the signal.
-        segment_samples: length of a full segment, and of every input of the network.
-    """
-
-    n_samples: int
-    segment_samples: int
-
-    @property
-    def stride(self) -> int:
-        """Samples from one segment's start to the next one's."""
-        return int((1 - OVERLAP) * self.segment_samples)
-
-    def segments(self) -> list[Segment]:
-        """All segments in order."""
-        segments = []
-        for offset in range(0, self.n_samples, self.stride):
-            n_samples = min(self.segment_samples, self.n_samples - offset)
-            missing = self.segment_samples - n_samples
-            segments.append(Segment(offset, n_samples, offset - missing // 2))
-        return segments
-
-    def weight(self) -> Tensor:
-        """Triangular weight of a full segment: float32, shape (segment_samples,), 1 in the middle."""
-        half = self.segment_samples // 2
-        weight = torch.cat([torch.arange(1, half + 1), torch.arange(self.segment_samples - half, 0, -1)])
-        return weight / weight.max()
+def plan_segments(n_samples: int, segment_samples: int) -> tuple[Segment, ...]:
+    """The segments of audio of ``n_samples``, in order; none if there is no audio."""
+    stride = int((1 - OVERLAP) * segment_samples)
+    segments = []
+    for start in range(0, n_samples, stride):
+        length = min(segment_samples, n_samples - start)
+        segments.append(Segment(start, length, start - (segment_samples - length) // 2, min(stride, length)))
+    return tuple(segments)
 
 
 class OverlapAdd:
-    """Adds up weighted segments and gives back what no later segment will change.
+    """Adds up estimates of segments, weighted, and gives back the samples that no later segment reaches.
 
     Args:
-        plan: how the signal was cut.
-        shape: of a segment's output without its time axis, e.g. (n_sources, channels).
+        shape: what comes before time in an estimate's shape, such as (n_sources, channels).
+        segment_samples: length of a window.
     """
 
-    def __init__(self, plan: Plan, shape: Sequence[int]) -> None:
-        self._plan = plan
-        self._weight = plan.weight()
-        self._sum = torch.zeros(*shape, plan.segment_samples)
-        self._weights = torch.zeros(plan.segment_samples)
+    def __init__(self, shape: tuple[int, ...], segment_samples: int) -> None:
+        self._triangle = _triangle(segment_samples)
+        self._sum = np.zeros((*shape, segment_samples), dtype=np.float32)
+        self._weight = np.zeros(segment_samples, dtype=np.float32)
 
-    def add(self, segment: Segment, output: Tensor) -> Tensor:
-        """Add the network's output for a segment; segments must come in order.
+    def add(self, segment: Segment, estimate: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add what was made of the next segment.
 
         Args:
-            segment: where it belongs.
-            output: float32 on the CPU, shape (*shape, segment_samples).
+            segment: segments come in order, each once.
+            estimate: float32, shape (*shape, segment_samples), for the whole window.
 
         Returns:
-            The samples from this segment's start to the next one's (or to the end): float32, shape (*shape, n).
+            float32, shape (*shape, segment.n_new): the samples from ``segment.start`` on.
         """
-        at = segment.offset - segment.padded_start
-        weight = self._weight[: segment.n_samples]
-        self._sum[..., : segment.n_samples] += weight * output[..., at : at + segment.n_samples]
-        self._weights[: segment.n_samples] += weight
-        n_done = min(self._plan.stride, self._plan.n_samples - segment.offset)
-        done = self._sum[..., :n_done] / self._weights[:n_done]
-        self._shift(n_done)
+        inset = segment.start - segment.window_start
+        triangle = self._triangle[: segment.n_samples]
+        self._sum[..., : segment.n_samples] += triangle * estimate[..., inset : inset + segment.n_samples]
+        self._weight[: segment.n_samples] += triangle
+        done = self._sum[..., : segment.n_new] / self._weight[: segment.n_new]
+        for total in (self._sum, self._weight):
+            kept = total.shape[-1] - segment.n_new
+            total[..., :kept] = total[..., segment.n_new :]
+            total[..., kept:] = 0
         return done
 
-    def _shift(self, n: int) -> None:
-        rest = self._plan.segment_samples - n
-        for buffer in (self._sum, self._weights):
-            buffer[..., :rest] = buffer[..., n:].clone()
-            buffer[..., rest:] = 0
 
-
-def batches(segments: Sequence[Segment], size: int) -> Iterator[Sequence[Segment]]:
-    """Consecutive groups of at most ``size``."""
-    for start in range(0, len(segments), size):
-        yield segments[start : start + size]
+def _triangle(n: int) -> NDArray[np.float32]:
+    """Weights over a segment: up to 1 in the middle in equal steps, and down again."""
+    rise = np.arange(1, n // 2 + 1)
+    fall = np.arange(n - n // 2, 0, -1)
+    weights = np.concatenate([rise, fall]).astype(np.float32)
+    weights /= weights.max()
+    return weights

@@ -1,10 +1,13 @@
 """Stems as files: of exactly the input's rate, length and number of channels, and adding up to it."""
 
-import contextlib
 import math
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +15,11 @@ from numpy.typing import NDArray
 from pipeline.audio.encode import AudioWriter, quantise
 from pipeline.audio.resample import StreamResampler, resample
 from pipeline.audio.source import AudioSource
-from pipeline.errors import ModelError
 from pipeline.separation.separator import OnProgress, Separator
 
 VOCALS = "vocals"
 INSTRUMENTAL = "instrumental"
 RESIDUAL = "residual"
-
-Samples = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class StemFile:
         path: a FLAC file.
         n_samples: per channel; the input's.
         rate_hz: the input's.
-        peak: largest absolute sample, 1.0 = full scale.  1.0 says that the stem was cut off there.
-        rms: root mean square over all channels.
+        peak: largest absolute sample, 1.0 = full scale. A stem beyond it was cut off there in the file.
+        rms: root mean square over all channels, 1.0 = full scale.
     """
 
     name: str
@@ -50,38 +50,9 @@ class StemFile:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """What a separation gives: its stems, in the model's order, then what was made from them."""
+    """What a separation gives: the model's stems in its order, then what was made from them."""
 
     stems: tuple[StemFile, ...]
-
-
-class _StemWriter:
-    """Writes one stem under a temporary name and measures it on the way."""
-
-    def __init__(self, name: str, out_dir: Path, mix: AudioSource) -> None:
-        self._name, self._mix = name, mix
-        self._final = out_dir / f"{name}.flac"
-        self._partial = out_dir / f".{name}.partial.flac"
-        self._writer = AudioWriter(self._partial, mix.rate_hz, mix.channels, mix.bits)
-        self._peak = self._squares = 0.0
-
-    def write(self, samples: Samples) -> None:
-        self._writer.write(samples)
-        scaled = samples / float(1 << (self._mix.bits - 1))
-        self._peak = max(self._peak, float(np.abs(scaled).max(initial=0.0)))
-        self._squares += float(np.square(scaled).sum())
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def keep(self) -> StemFile:
-        self._partial.replace(self._final)
-        n_values = self._mix.n_samples * self._mix.channels
-        rms = math.sqrt(self._squares / n_values) if n_values else 0.0
-        return StemFile(self._name, self._final, self._mix.n_samples, self._mix.rate_hz, self._peak, rms)
-
-    def discard(self) -> None:
-        self._partial.unlink(missing_ok=True)
 
 
 def separate(
@@ -94,76 +65,83 @@ def separate(
     scratch: Path,
     on_progress: OnProgress | None = None,
 ) -> Separation:
-    """Separate audio into FLAC files.
+    """Separate audio into FLAC files of its own rate, length, channels and resolution.
+
+    Samples beyond full scale are cut off there; :attr:`StemFile.peak` tells. The files appear when all are complete:
+    after an error, or an exception raised by ``on_progress``, there are none.
 
     Args:
         mix: the audio, at any rate, mono or stereo.
         separator: the resident separator.
-        out_dir: existing folder for the files.
-        two_stems: only ``vocals`` and ``instrumental``, which is the input minus the vocals as integers: the two
-            files add up to the input exactly, except where a sum is beyond full scale.
-        residual: also ``residual``, the input minus all written stems.
-        scratch: existing folder for the resampled input.
-        on_progress: told after every segment; what it raises ends the separation, and no file stays.
+        out_dir: existing folder for the files, ``<stem>.flac``; those of the same name are replaced.
+        two_stems: only ``vocals`` and ``instrumental``, the input minus the vocals.
+        residual: also ``residual``, the input minus all the others. As what was subtracted are the integers in the
+            other files, all files together are the input exactly, but where the difference is beyond full scale.
+        scratch: existing folder for the input at the model's rate.
+        on_progress: told of every batch of segments.
 
     Raises:
-        ModelError: two stems are wanted of a model that does not know vocals.
-
-    Samples beyond full scale are cut off there.
+        ModelError: two stems are wanted of a model that does not know vocals, or its weights are damaged.
     """
-    if two_stems and VOCALS not in separator.stems:
-        raise ModelError(
-            f"The model {separator.model.name} has no stem named {VOCALS}; it has {', '.join(separator.stems)}."
-        )
-    names = [VOCALS, INSTRUMENTAL] if two_stems else list(separator.stems)
-    if residual:
-        names.append(RESIDUAL)
-    with contextlib.ExitStack() as stack:
-        writers = {}
-        for name in names:
-            writers[name] = _StemWriter(name, out_dir, mix)
-            stack.callback(writers[name].discard)
-            stack.callback(writers[name].close)
+    wanted = (VOCALS,) if two_stems else separator.stems
+    rest = (INSTRUMENTAL,) * two_stems + (RESIDUAL,) * residual
+    blocks = _blocks(mix, separator, wanted, scratch, on_progress)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out_dir) as folder, ExitStack() as open_files:
+        files = [open_files.enter_context(_StemWriter(name, Path(folder), mix)) for name in (*wanted, *rest)]
         start = 0
-        for block in _blocks(mix, separator, scratch, on_progress):
-            n_samples = block.shape[-1]
-            original = quantise(mix.read(start, n_samples), mix.bits)
-            start += n_samples
-            for name, samples in _parts(block, original, separator.stems, mix.bits, names):
-                writers[name].write(samples)
-        for writer in writers.values():
-            writer.close()
-        return Separation(tuple(writer.keep() for writer in writers.values()))
-
-
-def _parts(
-    block: NDArray[np.float32], original: Samples, stems: tuple[str, ...], bits: int, names: list[str]
-) -> Iterator[tuple[str, Samples]]:
-    """The samples of every file, in order; what is left over is computed from what is written."""
-    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    rest = original.astype(np.int64)
-    for name, samples in zip(stems, block, strict=True):
-        if name in names:
-            written = quantise(samples, bits)
-            rest -= written
-            yield name, written
-    for name in (INSTRUMENTAL, RESIDUAL):
-        if name in names:
-            written = np.clip(rest, low, high).astype(np.int32)
-            rest -= written
-            yield name, written
+        for block in blocks:
+            left = quantise(mix.read(start, block.shape[2]), mix.bits)
+            start += block.shape[2]
+            for file, samples in zip(files, block, strict=False):
+                left = left - file.write(samples)
+            for file in files[len(wanted) :]:
+                left = left - file.write(left / np.float64(1 << (mix.bits - 1)))
+        open_files.close()
+        return Separation(tuple(file.move_to(out_dir) for file in files))
 
 
 def _blocks(
-    mix: AudioSource, separator: Separator, scratch: Path, on_progress: OnProgress | None
+    mix: AudioSource, separator: Separator, wanted: tuple[str, ...], scratch: Path, on_progress: OnProgress | None
 ) -> Iterator[NDArray[np.float32]]:
-    """Stems at the mix's own rate and channels: float32, shape (n_stems, channels, n)."""
-    model = separator.model
-    at_model_rate = resample(mix, model.rate_hz, scratch)
-    n_stems = len(separator.stems)
-    back = StreamResampler(model.rate_hz, mix.rate_hz, n_stems * mix.channels, mix.n_samples)
-    for stems in separator.stream(at_model_rate, on_progress):
-        kept = stems.mean(axis=1, keepdims=True) if mix.channels == 1 else stems
-        ready = back.push(kept.reshape(n_stems * mix.channels, -1))
-        yield ready.reshape(n_stems, mix.channels, -1)
-    yield back.finish().reshape(n_stems, mix.channels, -1)
+    """The stems at the rate and with the channels of the mix: float32, shape (n_stems, channels, n)."""
+    shape = (len(wanted), mix.channels, -1)
+    resampler = StreamResampler(separator.rate_hz, mix.rate_hz, len(wanted) * mix.channels, mix.n_samples)
+    for block in separator.stream(resample(mix, separator.rate_hz, scratch), on_progress, stems=wanted):
+        # A mono mix was heard in every channel; its stems are the mean of what came back.
+        stems = block if mix.channels == block.shape[1] else block.mean(axis=1)
+        yield resampler.push(stems.reshape(-1, block.shape[2])).reshape(shape)
+    yield resampler.finish().reshape(shape)
+
+
+class _StemWriter:
+    """Writes a stem into a folder and measures it on the way."""
+
+    def __init__(self, name: str, folder: Path, mix: AudioSource) -> None:
+        self._name = name
+        self._mix = mix
+        self._path = folder / f"{name}.flac"
+        self._file = AudioWriter(self._path, mix.rate_hz, mix.channels, mix.bits)
+        self._peak = self._squares = 0.0
+
+    def write(self, samples: NDArray[np.floating]) -> NDArray[np.int32]:
+        """Append samples, shape (channels, n), 1.0 = full scale; returns them as the integers that are in the file."""
+        self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
+        self._squares += float(np.square(samples, dtype=np.float64).sum())
+        written = quantise(samples, self._mix.bits)
+        self._file.write(written)
+        return written
+
+    def move_to(self, folder: Path) -> StemFile:
+        """Give the finished file its place."""
+        mix = self._mix
+        rms = math.sqrt(self._squares / max(mix.n_samples * mix.channels, 1))
+        path = self._path.replace(folder / self._path.name)
+        return StemFile(self._name, path, mix.n_samples, mix.rate_hz, self._peak, rms)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._file.close()

@@ -1,4 +1,4 @@
-"""``vocal-removal`` of audio at an address: fetched by the worker, vetted, kept for a retry, or refused with a reason."""
+"""``vocal-removal`` of audio at an address: fetched by the worker, vetted, kept for a retry; or refused, and why."""
 
 import dataclasses
 import ipaddress

@@ -1,0 +1,66 @@
+"""The networks of a separator on their device."""
+
+from functools import cache
+from threading import Lock
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import ModelError
+from pipeline.models.network import SeparationModel
+from pipeline.separation.fast_network import make_fast
+
+
+class Networks:
+    """Runs batches of segments through every network of a model, and takes the weighted mean.
+
+    Args:
+        model: the networks and their weights; left as they are.
+        device: where to run them.
+        dtype: float32 or bfloat16.
+    """
+
+    def __init__(self, model: SeparationModel, device: torch.device, dtype: torch.dtype) -> None:
+        self._model = model
+        self._device = device
+        self._dtype = dtype
+        self._ready = cache(self._make_ready)
+        self._lock = Lock()  # one batch at a time: memory is the limit, and one fills the device
+
+    def estimate(self, batch: Tensor, stems: tuple[int, ...]) -> Tensor:
+        """Separate segments.
+
+        Args:
+            batch: float32, shape (batch, channels, n_samples), on the CPU.
+            stems: which of the model's sources are wanted. Networks without weight in any of them do not run.
+
+        Returns:
+            float32, shape (batch, len(stems), channels, n_samples), on the CPU.
+
+        Raises:
+            ModelError: the networks give values that are not numbers.
+        """
+        with self._lock, torch.inference_mode():
+            estimate = self._weighted_mean(batch, stems, self._dtype)
+            if self._dtype != torch.float32 and not estimate.isfinite().all():
+                estimate = self._weighted_mean(batch, stems, torch.float32)
+        if not estimate.isfinite().all():
+            raise ModelError(
+                f"{self._model.name} gave values that are not numbers. Its weights may be damaged: try "
+                f"`stemscribe models verify {self._model.name}`."
+            )
+        return estimate
+
+    def _weighted_mean(self, batch: Tensor, stems: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        weights = torch.tensor([[row[stem] for stem in stems] for row in self._model.weights])
+        total = torch.zeros(len(batch), len(stems), *batch.shape[1:])
+        batch = batch.to(self._device)
+        for index, weight in enumerate(weights):
+            if weight.any():
+                with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
+                    estimate = self._ready(index, dtype)(batch)
+                total += weight[:, None, None] * estimate[:, stems].float().cpu()
+        return total / weights.sum(0)[:, None, None]
+
+    def _make_ready(self, index: int, dtype: torch.dtype) -> nn.Module:
+        return make_fast(self._model.networks[index], dtype).to(self._device)
