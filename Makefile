@@ -5,16 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SONG ?=
 
-# torch comes from the wheel folder that UV_FIND_LINKS or PIP_FIND_LINKS names, where one is set; else uv picks the
-# build for this machine's GPU or, without one, the small CPU build.
-FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
-TORCH_SOURCE := $(if $(FIND_LINKS),--find-links $(FIND_LINKS),--torch-backend=auto)
+# torch comes from the wheel folders that UV_FIND_LINKS (split by commas) or PIP_FIND_LINKS (by spaces) names, where one
+# is set; else uv picks the build for this machine's GPU or, without one, the small CPU build.
+COMMA := ,
+FIND_LINKS := $(or $(subst $(COMMA), ,$(UV_FIND_LINKS)),$(PIP_FIND_LINKS))
+TORCH_SOURCE := $(if $(FIND_LINKS),$(foreach place,$(FIND_LINKS),--find-links $(place)),--torch-backend=auto)
 UV_INSTALL = $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraints .constraints.txt $(TORCH_SOURCE)
 
 .PHONY: help demo serve test check format bench weights clean
 
 help: ## show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed weights ## a song through separation and MIDI over HTTP; SONG=path takes another
 	$(BIN)/python -m service.demo $(if $(SONG),"$(SONG)")

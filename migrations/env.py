@@ -1,28 +1,13 @@
-"""Runs migrations on the database whose address the caller put into ``config.attributes["url"]``."""
+"""Runs migrations on the connection that the caller put into ``config.attributes["connection"]``.
 
-import asyncio
+The caller owns the transaction, and holds a lock in it: an upgrade happens whole or not at all, and once.
+"""
 
-import sqlalchemy as sa
 from alembic import context
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from service.db.models import Base
 
-
-def _migrate(connection: sa.Connection) -> None:
-    context.configure(
-        connection=connection, target_metadata=Base.metadata, render_as_batch=True, transaction_per_migration=True
-    )
-    with context.begin_transaction():
-        context.run_migrations()
-
-
-async def _run() -> None:
-    engine = create_async_engine(context.config.attributes["url"], poolclass=sa.pool.NullPool)
-    async with engine.connect() as connection:
-        await connection.run_sync(_migrate)
-        await connection.commit()
-    await engine.dispose()
-
-
-asyncio.run(_run())
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+)
+context.run_migrations()

@@ -197,13 +197,17 @@ class SongPipeline:
 
 
 def _write(instruments: tuple[Instrument, ...], duration_s: float, out_dir: Path) -> SongNotes:
-    midi, csv = out_dir / "song.mid", out_dir / "notes.csv"
-    write_midi(instruments, midi)
-    write_notes_csv(instruments, csv)
+    """Write the files of the notes; they appear when all are complete."""
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out_dir) as name:
+        folder = Path(name)
+        write_midi(instruments, folder / "song.mid")
+        write_notes_csv(instruments, folder / "notes.csv")
+        for instrument in instruments:
+            write_midi([instrument], folder / f"{instrument.stem}.mid")
+        for path in folder.iterdir():
+            path.replace(out_dir / path.name)
     stem_midi = {instrument.stem: out_dir / f"{instrument.stem}.mid" for instrument in instruments}
-    for instrument in instruments:
-        write_midi([instrument], stem_midi[instrument.stem])
-    return SongNotes(instruments, duration_s, midi, csv, stem_midi)
+    return SongNotes(instruments, duration_s, out_dir / "song.mid", out_dir / "notes.csv", stem_midi)
 
 
 @contextlib.contextmanager

@@ -1,16 +1,18 @@
 """What is there and what is missing on this machine."""
 
 import asyncio
+import os
 import platform
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.audio.ffmpeg import ffmpeg_path
 from pipeline.errors import PipelineError
-from service.context import Context
+from service.db.database import Database
 from service.models import model_store, needed_models
 from service.settings import Settings
 
@@ -25,13 +27,14 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at everything that the service needs."""
+    """Look at everything that the service needs, and make or change nothing."""
     return [
         Finding("Python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *await asyncio.to_thread(_models, settings),
         await asyncio.to_thread(_ffmpeg),
         await asyncio.to_thread(_device, settings),
         _npm(),
+        _data_dir(settings.data_dir),
         await _database(settings),
     ]
 
@@ -68,14 +71,29 @@ def _npm() -> Finding:
     return Finding("npm", True, found or "not installed; only needed where the Hugging Face hub cannot be reached")
 
 
+def _data_dir(folder: Path) -> Finding:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        return Finding("data folder", False, f"{folder}: {there} is not a folder; choose another: STEMSCRIBE_DATA_DIR")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Finding(
+            "data folder", False, f"{folder}: {there} cannot be written; choose another: STEMSCRIBE_DATA_DIR"
+        )
+    return Finding("data folder", True, str(folder) if there == folder else f"{folder}: not created yet")
+
+
 async def _database(settings: Settings) -> Finding:
-    context = Context(settings)
-    address = make_url(context.database.url).render_as_string(hide_password=True)
+    url = make_url(settings.resolved_database_url)
+    address = url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite" and not await asyncio.to_thread(Path(url.database or "").is_file):
+        # Connecting would create it.
+        return Finding("database", True, f"{address}: not created yet; `stemscribe serve` does it at its start")
+    database = Database(settings.resolved_database_url)
     try:
-        at_head = await context.database.at_head()
+        at_head = await database.at_head()
         detail = "at the newest migration" if at_head else "not migrated yet; `stemscribe serve` does it at its start"
         return Finding("database", True, f"{address}: {detail}")
     except (SQLAlchemyError, OSError) as error:
         return Finding("database", False, f"{address}: {error}")
     finally:
-        await context.close()
+        await database.close()

@@ -8,7 +8,7 @@ import zlib
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from service.settings import Settings
+from service.settings import MIN_SECRET_BYTES, Settings, SettingsError
 
 KEY_PREFIX = "stsc_"
 _KEY_RANDOM_BYTES = 24  # 192 bits: no need for a slow hash, guessing is hopeless
@@ -20,9 +20,14 @@ class Secrets:
 
     Args:
         secret: at least 16 bytes.
+
+    Raises:
+        ValueError: it is shorter.
     """
 
     def __init__(self, secret: bytes) -> None:
+        if len(secret) < MIN_SECRET_BYTES:
+            raise ValueError(f"a secret of {len(secret)} bytes is too short; {MIN_SECRET_BYTES} are the least")
         self._key_digests = hmac.digest(secret, b"api-key-digest", "sha256")
         self._links = hmac.digest(secret, b"file-link", "sha256")
 
@@ -41,14 +46,24 @@ class Secrets:
 
 
 def load_secrets(settings: Settings) -> Secrets:
-    """The configured secret, or a random one kept in the data folder (made at first use, readable by us alone)."""
+    """The configured secret, or a random one kept in the data folder (made at first use, readable by us alone).
+
+    Raises:
+        SettingsError: the file in the data folder is too short to be a secret.
+    """
     if settings.secret:
         return Secrets(settings.secret.encode())
     path = settings.data_dir / "secret.key"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_once(path, secrets.token_hex(32).encode())
-    return Secrets(path.read_bytes())
+    secret = path.read_bytes()
+    if len(secret) < MIN_SECRET_BYTES:
+        raise SettingsError(
+            f"{path} holds {len(secret)} bytes; a secret has at least {MIN_SECRET_BYTES}. Restore it from a backup, or "
+            "delete it: a new one is made then, and API keys and links made with the old one are void."
+        )
+    return Secrets(secret)
 
 
 def _write_once(path: Path, content: bytes) -> None:
@@ -57,6 +72,8 @@ def _write_once(path: Path, content: bytes) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # before it has its name: after a power cut it must not be there empty
     try:
         os.link(temporary, path)
     except FileExistsError:

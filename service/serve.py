@@ -53,25 +53,23 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     config = uvicorn.Config(
         create_app(context), log_config=None, access_log=False, timeout_graceful_shutdown=_API_SHUTDOWN_S
     )
-    server = _Server(config)
-    stop_signals = 0
+    server, supervisor = _Server(config), _WorkerSupervisor(settings)
 
     def on_signal() -> None:
-        nonlocal stop_signals
-        stop_signals += 1
+        if server.should_exit:
+            server.force_exit = True
+            supervisor.kill()
         server.should_exit = True
-        server.force_exit = stop_signals > 1
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    worker = asyncio.create_task(_keep_worker(settings))
-    announce(f"Stemscribe listens on http://{settings.host}:{settings.port} (API pages: /schema). Ctrl-C stops it.")
+    announce(f"Stemscribe serves {settings.resolved_public_url} (API pages: /schema). Ctrl-C stops it.")
+    supervising = asyncio.create_task(supervisor.run())
     try:
         await server.serve(sockets=[listener])
     finally:
-        worker.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await worker
+        await supervisor.stop()
+        await supervising
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -87,35 +85,66 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _keep_worker(settings: Settings) -> None:
-    """Run the worker process, and another whenever it dies; when cancelled, stop it and wait for its end."""
-    loop = asyncio.get_running_loop()
-    deaths = 0
-    while True:
-        started = loop.time()
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "service.worker", "--supervised",
-            stdin=asyncio.subprocess.PIPE,
-            env={**os.environ, **settings.environment()},
-            start_new_session=True,  # a terminal's Ctrl-C must not reach its decoders
-        )  # fmt: skip
+class _WorkerSupervisor:
+    """Runs the worker process, and another whenever it dies.
+
+    Args:
+        settings: the worker's, too.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = {**os.environ, **settings.environment()}
+        self._stopping = asyncio.Event()
+        self._worker: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> None:
+        """Keep a worker until :meth:`stop`."""
+        loop = asyncio.get_running_loop()
+        deaths = 0
+        while not self._stopping.is_set():
+            started = loop.time()
+            verdict = await self._run_once()
+            if self._stopping.is_set():
+                return
+            deaths = 0 if loop.time() - started > _STEADY_S else deaths + 1
+            delay_s = _RESTART_DELAYS_S[min(deaths, len(_RESTART_DELAYS_S) - 1)]
+            _log.error("the worker %s; another starts in %g s", verdict, delay_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay_s)
+
+    async def _run_once(self) -> str:
         try:
-            code = await worker.wait()
-        except asyncio.CancelledError:
-            await _stop_worker(worker)
-            raise
-        deaths = 0 if loop.time() - started > _STEADY_S else deaths + 1
-        delay_s = _RESTART_DELAYS_S[min(deaths, len(_RESTART_DELAYS_S) - 1)]
-        _log.error("the worker ended with code %s; another starts in %g s", code, delay_s)
-        await asyncio.sleep(delay_s)
+            self._worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "service.worker", "--supervised",
+                stdin=asyncio.subprocess.PIPE,
+                env=self._environment,
+                start_new_session=True,  # a terminal's Ctrl-C must not reach its decoders
+            )  # fmt: skip
+        except OSError as error:  # no process or memory left just now
+            return f"could not be started ({error})"
+        if self._stopping.is_set():
+            self._close_stdin()
+        code = await self._worker.wait()
+        self._worker = None
+        return f"ended with code {code}"
 
+    async def stop(self) -> None:
+        """Let the worker hand back its task and leave; kill it if it takes too long."""
+        self._stopping.set()
+        self._close_stdin()
+        if self._worker is not None:
+            try:
+                await asyncio.wait_for(self._worker.wait(), _WORKER_STOP_S)
+            except TimeoutError:
+                self.kill()
 
-async def _stop_worker(worker: asyncio.subprocess.Process) -> None:
-    if worker.stdin is not None:
-        worker.stdin.close()  # the worker's sign to hand back its task and leave
-    try:
-        await asyncio.wait_for(worker.wait(), _WORKER_STOP_S)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            worker.kill()
-        await worker.wait()
+    def kill(self) -> None:
+        """End the worker at once; its lease will run out."""
+        if self._worker is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._worker.kill()
+
+    def _close_stdin(self) -> None:
+        """The worker's sign to stop."""
+        if self._worker is not None and self._worker.stdin is not None:
+            self._worker.stdin.close()

@@ -6,6 +6,7 @@ wins over the file, the file over the default.
 """
 
 import dataclasses
+import importlib.util
 import ipaddress
 import os
 import tomllib
@@ -14,11 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
 from pipeline.audio.limits import DecodeLimits
+from pipeline.models.catalogue import CATALOGUE
 from pipeline.models.store import default_root
 from service.errors import ServiceError
 
 _PREFIX = "STEMSCRIBE_"
+_CONFIG_VARIABLE = _PREFIX + "CONFIG"
+
+MIN_SECRET_BYTES = 16  # 128 bits
+_MAX_PORT = 65_535
+
+# SQLAlchemy driver -> the package it needs: those whose locking and transactions the service was written for.
+_DRIVERS = {"sqlite+aiosqlite": "aiosqlite", "postgresql+asyncpg": "asyncpg"}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -44,7 +56,11 @@ class Settings:
     data_dir: Path = _setting(_default_data_dir, "Folder of the embedded database, stored files and secrets.")
     host: str = _setting("127.0.0.1", "Address the API listens on.")
     port: int = _setting(8000, "Port the API listens on; 0 takes a free one.")
-    public_url: str = _setting("", "Base of the links handed out; default http://HOST:PORT.")
+    public_url: str = _setting(
+        "",
+        "Base of the links handed out; default http://HOST:PORT, of this machine where HOST is every address: "
+        "set it when clients are on other machines.",
+    )
     database_url: str = _setting("", "SQLAlchemy address; default SQLite inside the data folder.")
     models_dir: Path = _setting(default_root, "Folder of the downloaded weights.")
     separation_model: str = _setting("htdemucs", "Separation model, a name that `stemscribe models list` prints.")
@@ -66,16 +82,28 @@ class Settings:
                 raise SettingsError(f"{_PREFIX}{name.upper()} must be at least {least}, not {getattr(self, name)}.")
         if self.device not in ("auto", "cuda", "mps", "cpu"):
             raise SettingsError(f"{_PREFIX}DEVICE must be auto, cuda, mps or cpu, not {self.device!r}.")
+        if self.port > _MAX_PORT:
+            raise SettingsError(f"{_PREFIX}PORT must be at most {_MAX_PORT}, not {self.port}.")
+        separators = [entry.name for entry in CATALOGUE.values() if entry.purpose == "separation"]
+        if self.separation_model not in separators:
+            raise SettingsError(
+                f"{_PREFIX}SEPARATION_MODEL must be one of {', '.join(separators)}, not {self.separation_model!r}."
+            )
+        if self.secret and len(self.secret.encode()) < MIN_SECRET_BYTES:
+            raise SettingsError(f"{_PREFIX}SECRET must have at least {MIN_SECRET_BYTES} bytes.")
+        if self.database_url:
+            _check_database_url(self.database_url)
 
     @property
     def resolved_public_url(self) -> str:
         """Base of public links, without a trailing slash."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        return (self.public_url or f"http://{_host_of_links(self.host)}:{self.port}").rstrip("/")
 
     @property
     def resolved_database_url(self) -> str:
         """The database's SQLAlchemy address, with an async driver."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'stemscribe.db'}"
+        own = URL.create("sqlite+aiosqlite", database=str(self.data_dir / "stemscribe.db"))
+        return self.database_url or own.render_as_string()
 
     @property
     def max_upload_bytes(self) -> int:
@@ -95,6 +123,38 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """The settings as environment variables, so that a child process sees exactly these."""
         return {_PREFIX + item.name.upper(): _to_text(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+
+def _host_of_links(host: str) -> str:
+    """The host in links to an API that listens on ``host``: one can listen on every address, but not link to it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host or "127.0.0.1"
+    if address.version == 4:
+        return "127.0.0.1" if address.is_unspecified else host
+    return "[::1]" if address.is_unspecified else f"[{host}]"
+
+
+def _check_database_url(text: str) -> None:
+    name = f"{_PREFIX}DATABASE_URL"  # its value is not shown: it may hold a password
+    try:
+        driver = make_url(text).drivername
+    except (ArgumentError, ValueError) as error:
+        raise SettingsError(
+            f"{name} is no database address. Write postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE (with what is "
+            "special in an address percent-encoded), or sqlite+aiosqlite:////FOLDER/FILE."
+        ) from error
+    if driver not in _DRIVERS:
+        raise SettingsError(
+            f"{name} must begin with {' or '.join(f'{known}://' for known in _DRIVERS)}, not {driver}://."
+        )
+    package = _DRIVERS[driver]
+    if importlib.util.find_spec(package) is None:
+        raise SettingsError(
+            f"{name} needs the Python package {package}, which is not installed. "
+            "The extra `postgres` brings it: uv pip install -e '.[postgres]'"
+        )
 
 
 def _to_text(value: object) -> str:
@@ -129,7 +189,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         SettingsError: a value that cannot be used or an unknown key in the file.
     """
     environ = os.environ if environ is None else environ
-    config = Path(environ.get(_PREFIX + "CONFIG") or "stemscribe.toml")
+    config = Path(environ.get(_CONFIG_VARIABLE) or "stemscribe.toml")
     from_file: dict[str, object] = {}
     if config.is_file():
         try:
@@ -150,3 +210,9 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         elif name in from_file:
             values[name] = _parse(name, from_file[name], like)
     return Settings(**values)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Environment variables that look like settings but are none: misspelt ones, most likely."""
+    known = {_PREFIX + item.name.upper() for item in dataclasses.fields(Settings)} | {_CONFIG_VARIABLE}
+    return sorted(name for name in environ if name.startswith(_PREFIX) and name not in known)

@@ -1,8 +1,12 @@
 """Where files lie: one folder, addressed by keys; every file appears whole or not at all."""
 
+import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from service.store.records import NewFile
@@ -10,11 +14,23 @@ from service.store.records import NewFile
 MIME_TYPES = {
     ".flac": "audio/flac",
     ".wav": "audio/wav",
+    ".w64": "audio/x-w64",
+    ".rf64": "audio/wav",
+    ".aiff": "audio/aiff",
+    ".au": "audio/basic",
+    ".caf": "audio/x-caf",
     ".mp3": "audio/mpeg",
+    ".aac": "audio/aac",
     ".ogg": "audio/ogg",
     ".m4a": "audio/mp4",
+    ".mp4": "audio/mp4",
+    ".mka": "audio/x-matroska",
+    ".mkv": "video/x-matroska",
+    ".webm": "audio/webm",
+    ".wma": "audio/x-ms-wma",
+    ".wv": "audio/x-wavpack",
     ".mid": "audio/midi",
-    ".csv": "text/csv; charset=utf-8",
+    ".csv": "text/csv",
 }
 _READ_BYTES = 1 << 20
 
@@ -45,30 +61,53 @@ class LocalStorage:
         digest = sha256 or file_sha256(source)
         size_bytes = source.stat().st_size
         target = self.path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(target.parent)
         _fsync(source)
         source.replace(target)
         _fsync(target.parent)
-        mime_type = MIME_TYPES.get(Path(name).suffix.lower(), "application/octet-stream")
+        mime_type = MIME_TYPES.get(target.suffix, "application/octet-stream")  # the key's: a client chose the name
         return NewFile(role, name, mime_type, key, size_bytes, digest)
 
     def delete(self, key: str) -> None:
-        """Delete a file, or everything below a folder's key; what is gone already is fine."""
-        path = self.path(key)
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        """Delete a file, or everything below a folder's key; what is gone already is fine.
+
+        Raises:
+            OSError: it is still there.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if self.path(key).is_dir():
+                shutil.rmtree(self.path(key))
+            else:
+                self.path(key).unlink()
 
     def writable(self) -> bool:
         """Whether a file can be written now (disk full, read-only mounts and lost permissions say no)."""
-        probe = self.scratch_dir / f".probe-{os.getpid()}"
         try:
-            probe.write_bytes(b"x" * 4096)
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.scratch_dir) as file:
+                file.write(b"x" * 4096)
+                file.flush()
         except OSError:
             return False
         return True
+
+    def task_ids(self) -> Iterator[str]:
+        """Ids of the tasks that have a folder, known to the database or not."""
+        return (path.name for path in self.files_dir.glob("tasks/??/*"))
+
+    def touched_s(self, key: str) -> float:
+        """When a folder was last changed, in Unix seconds; now, if it is gone."""
+        try:
+            return self.path(key).stat().st_mtime
+        except FileNotFoundError:
+            return time.time()
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder below the storage so that it outlasts a power cut: its name is on disk in its parent."""
+        if folder.is_dir() or folder == self.files_dir:
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _fsync(folder.parent)
 
 
 def task_key(task_id: str, *parts: object) -> str:

@@ -99,7 +99,7 @@ def upgrade() -> None:
         sa.Column("outbox_id", sa.String(), nullable=False),
         sa.Column("attempt", sa.BigInteger(), nullable=False),
         sa.Column("started_ms", sa.BigInteger(), nullable=False),
-        sa.Column("duration_ms", sa.BigInteger(), nullable=False),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=True),
         sa.Column("status_code", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(

@@ -5,6 +5,7 @@ our settings in it, and its own process group; it hands over samples through a p
 is kept, up to a size.
 """
 
+import contextlib
 import os
 import selectors
 import signal
@@ -116,7 +117,9 @@ class Child:
         status: int = self._process.returncode
         if status >= 0:
             return status
-        if status == -signal.SIGKILL and self._cpu_s >= self._limits.cpu_s - _CPU_TOLERANCE_S:
+        # Linux kills at the hard limit, which is the soft one here; other systems send SIGXCPU first.
+        used_up = status == -signal.SIGKILL and self._cpu_s >= self._limits.cpu_s - _CPU_TOLERANCE_S
+        if used_up or status == -signal.SIGXCPU:
             raise AudioLimitExceeded(
                 f"Decoding took all the processor time it may have, which is {self._limits.cpu_s} s."
             )
@@ -155,4 +158,6 @@ class Child:
         return AudioLimitExceeded(f"Decoding took longer than it may, which is {self._timeout_s:g} s.")
 
     def _kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
+        # Of a group that has ended nothing is left, or zombies, which macOS lets nobody signal (PermissionError).
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)

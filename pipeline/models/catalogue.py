@@ -76,7 +76,8 @@ class ModelEntry:
         sources: in the order in which they are tried.
         bag_weights: for a bag of networks, ``bag_weights[i][j]`` is the weight of network ``i`` in stem ``j``;
             None where every network counts the same.
-        tensor_sha256: :func:`pipeline.models.tensors.tensor_digest` of the weights; None where not known.
+        tensor_sha256: :func:`pipeline.models.tensors.tensor_digest` of the weights of all files;
+            None where not known.
     """
 
     name: str

@@ -91,7 +91,7 @@ class ModelStore:
         return self._paths(entry)
 
     def verify(self, name: str) -> None:
-        """Read every file of a model again and compare its checksum.
+        """Read every file of a model again and compare its checksum, and that of its tensors where one is pinned.
 
         Raises:
             UnknownModel: no such name.
@@ -106,6 +106,8 @@ class ModelStore:
                     f"{path} is damaged: its SHA-256 is {found}, not {file.sha256}. "
                     f"Delete it, then fetch it again: stemscribe models pull {name}"
                 )
+        if entry.tensor_sha256 is not None:
+            _verify_tensors(name, self._paths(entry), entry.tensor_sha256)
 
     def status(self, name: str) -> ModelStatus:
         """Whether a model is here, told from names and sizes.
@@ -145,3 +147,16 @@ class ModelStore:
                 shutil.rmtree(path)
             elif path.name not in keep:
                 path.unlink()
+
+
+def _verify_tensors(name: str, paths: tuple[Path, ...], pinned: str) -> None:
+    from safetensors.numpy import load_file  # numpy is not needed to fetch a file or to see that it is there
+
+    from pipeline.models.tensors import tensor_digest
+
+    found = tensor_digest({key: tensor for path in paths for key, tensor in load_file(path).items()})
+    if found != pinned:
+        raise ChecksumMismatch(
+            f"The tensors of {name} are not the pinned ones, though its files are: their SHA-256 is {found}, "
+            f"not {pinned}. The catalogue contradicts itself; update or reinstall Stemscribe."
+        )

@@ -34,7 +34,7 @@ def make_fast(network: nn.Module, dtype: torch.dtype) -> nn.Module:
                 setattr(parent, name, Attention(layer))
             elif isinstance(layer, DConv):
                 setattr(parent, name, ResidualBranch(layer))
-            elif isinstance(layer, MyGroupNorm):
+            elif isinstance(layer, MyGroupNorm) and layer.num_groups == 1:
                 setattr(parent, name, TokenNorm(layer))
     for layer in fast.modules():
         if isinstance(layer, _MULTIPLYING) and layer not in precise:

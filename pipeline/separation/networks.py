@@ -57,8 +57,9 @@ class Networks:
         batch = batch.to(self._device)
         for index, weight in enumerate(weights):
             if weight.any():
+                network = self._ready(index, dtype)
                 with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
-                    estimate = self._ready(index, dtype)(batch)
+                    estimate = network(batch)
                 total += weight[:, None, None] * estimate[:, stems].float().cpu()
         return total / weights.sum(0)[:, None, None]
 

@@ -80,7 +80,8 @@ class Separator:
         """Estimate the stems of a mix; memory does not grow with its length.
 
         Each segment is the one that ``demucs.apply.apply_model`` would separate, and the mix is normalised as
-        ``demucs.api`` does it: by mean and standard deviation of the mean of its channels.
+        ``demucs.api`` does it: by mean and standard deviation of the mean of its channels. As there, an offset in
+        the mix is in every stem.
 
         Args:
             mix: at :attr:`rate_hz`; stereo, or mono, which every channel of the model is given.

@@ -83,7 +83,7 @@ class BasicPitchNetwork:
             for kind, result in enumerate(self._session.run(_OUTPUTS, {_INPUT: batch})):
                 out[kind, start:stop] = result[:, OVERLAP_FRAMES // 2 : -(OVERLAP_FRAMES // 2)]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cpus()) as pool:
             list(pool.map(run, range(0, n_windows, BATCH_WINDOWS)))
         notes, onsets = out.reshape(2, -1, N_PITCHES)[:, : _frame_count(len(heard))]
         return Activations(notes, onsets)
@@ -113,6 +113,11 @@ class BasicPitchTranscriber:
         return [
             Note(note.pitch, start, end, note.amplitude) for note, start, end in zip(found, start_s, end_s, strict=True)
         ]
+
+
+def usable_cpus() -> int:
+    """How many processors this process may run on; in a container with fewer than the machine has, just those."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def frame_times_s(frames: NDArray[np.int64]) -> NDArray[np.float64]:

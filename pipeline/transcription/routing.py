@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.audio.resample import StreamResampler, resampled_length
 from pipeline.audio.source import AudioSource
 from pipeline.models.store import ModelStore
 from pipeline.notes import Instrument, Note
@@ -17,12 +18,19 @@ from pipeline.transcription.basic_pitch import BasicPitchNetwork, BasicPitchTran
 from pipeline.transcription.drums import DrumTranscriber
 from pipeline.transcription.silence import Audibility
 
+# What transcribers hear of a stem is in memory, so its rate has a bound: half an hour takes 0.3 GB, where 192 kHz would
+# take 1.4.  Drums are heard up to 20 kHz; no transcriber uses more.
+MAX_RATE_HZ = 44_100
+
 
 class Transcriber(Protocol):
     """Writes down the notes of one stem."""
 
     def transcribe(self, samples: NDArray[np.float32], rate_hz: int) -> list[Note]:
-        """Notes in ``samples``: float32 mono, shape (n_samples,), at ``rate_hz``; times in seconds from its start."""
+        """Notes in ``samples``: float32 mono, shape (n_samples,), at ``rate_hz``, 44.1 kHz at most.
+
+        Times are in seconds from the start of the samples.
+        """
 
 
 def _basic_pitch(store: ModelStore) -> Transcriber:
@@ -77,7 +85,8 @@ class Transcription:
 
         Args:
             stem: its name, as the separation model names it; any name is allowed.
-            audio: the stem; any rate, mono or stereo (heard as the mean of its channels).
+            audio: the stem; mono or stereo (heard as the mean of its channels), any rate (heard at no more than
+                44.1 kHz, so that memory depends on its length alone).
 
         Returns:
             The instrument, its notes sorted by onset, then pitch, none beyond the end of the audio;
@@ -87,11 +96,11 @@ class Transcription:
             ModelMissing: the network of this stem is not in the cache.
         """
         route = ROUTES.get(stem, ANY_OTHER)
-        samples = audio.mono()
-        audibility = Audibility(samples, audio.rate_hz)
+        samples, rate_hz = _heard(audio)
+        audibility = Audibility(samples, rate_hz)
         if audibility.silent:
             return None
-        heard = self._transcriber(route).transcribe(samples, audio.rate_hz)
+        heard = self._transcriber(route).transcribe(samples, rate_hz)
         within = (Note(n.pitch, n.start_s, min(n.end_s, audio.duration_s), n.velocity) for n in heard)
         notes = sorted(
             (note for note in within if note.end_s > note.start_s and audibility.hears(note)),
@@ -103,3 +112,18 @@ class Transcription:
         if route.load not in self._loaded:
             self._loaded[route.load] = route.load(self._store)
         return self._loaded[route.load]
+
+
+def _heard(audio: AudioSource) -> tuple[NDArray[np.float32], int]:
+    """The mean of the channels, float32, shape (n_samples,), and its rate in Hz: at most :data:`MAX_RATE_HZ`."""
+    if audio.rate_hz <= MAX_RATE_HZ:
+        return audio.mono(), audio.rate_hz
+    out = np.empty(resampled_length(audio.n_samples, audio.rate_hz, MAX_RATE_HZ), dtype=np.float32)
+    resampler = StreamResampler(audio.rate_hz, MAX_RATE_HZ, 1, len(out))
+    at = 0
+    for block in audio.blocks():
+        ready = resampler.push(block.mean(axis=0, keepdims=True))[0]
+        out[at : at + len(ready)] = ready
+        at += len(ready)
+    out[at:] = resampler.finish()[0]
+    return out, MAX_RATE_HZ

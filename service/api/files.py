@@ -24,7 +24,7 @@ from service.errors import NotFound
 from service.links import FILES_PATH
 
 _BLOCK_BYTES = 1 << 18
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # longer numbers are nonsense, and slow to read
 _GONE = "This link is not valid, or its file has expired."
 
 
@@ -57,8 +57,8 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-async def _read(path: Path, start: int, n_bytes: int) -> AsyncIterator[bytes]:
-    async with await anyio.open_file(path, "rb") as file:
+async def _read(file: anyio.AsyncFile[bytes], start: int, n_bytes: int) -> AsyncIterator[bytes]:
+    async with file:
         await file.seek(start)
         while n_bytes > 0 and (block := await file.read(min(_BLOCK_BYTES, n_bytes))):
             n_bytes -= len(block)
@@ -83,10 +83,10 @@ async def download(
     found = await context.store.tasks.file(file_id)
     if found is None or found[0].name != name:
         raise NotFound(_GONE)
-    return _answer(request, found[0], context.storage.path(found[0].storage_key))
+    return await _answer(request, found[0], context.storage.path(found[0].storage_key))
 
 
-def _answer(request: Request[Any, Any, Any], file: File, path: Path) -> Response[Any]:
+async def _answer(request: Request[Any, Any, Any], file: File, path: Path) -> Response[Any]:
     etag = f'"{file.sha256[:32]}"'
     headers = {
         "ETag": etag,
@@ -109,7 +109,11 @@ def _answer(request: Request[Any, Any, Any], file: File, path: Path) -> Response
     headers["Content-Length"] = str(n_bytes)
     if span is not None:
         headers["Content-Range"] = f"bytes {start}-{end}/{file.size_bytes}"
-    body = _read(path, start, 0 if request.method == HttpMethod.HEAD else n_bytes)
+    try:
+        opened = await anyio.open_file(path, "rb")
+    except FileNotFoundError as error:  # deleted just now, its row is next
+        raise NotFound(_GONE) from error
+    body = _read(opened, start, 0 if request.method == HttpMethod.HEAD else n_bytes)
     status = HTTP_200_OK if span is None else HTTP_206_PARTIAL_CONTENT
     return Stream(body, status_code=status, headers=headers, media_type=file.mime_type)
 

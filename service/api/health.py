@@ -21,7 +21,7 @@ async def live() -> dict[str, str]:
 
 @get("/ready", summary="Database, storage and weights are there")
 async def ready(context: Injected) -> Response[dict[str, Any]]:
-    """200 when tasks can be accepted and worked on; else 503 with the reason for each part."""
+    """200 when tasks can be accepted and everything a worker needs is there; else 503 with the reason for each part."""
     checks = {
         "database": await _database(context),
         "storage": "ok" if await asyncio.to_thread(context.storage.writable) else "the data folder is not writable",

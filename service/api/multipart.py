@@ -57,6 +57,7 @@ async def receive(
     upload = StreamedUpload()
     digest = hashlib.sha256()
     segment: MultipartSegment | None = None
+    fields: dict[str, bytearray] = {}
     found = False
     try:
         with (
@@ -68,15 +69,17 @@ async def receive(
                     if isinstance(part, MultipartSegment):
                         segment = part
                         if segment.name == file_field:
+                            if found:
+                                raise BadRequest(f"The form has more than one part named {file_field}.")
                             found, upload.file_name = True, segment.filename
                         else:
-                            upload.fields[segment.name or ""] = ""
+                            fields[segment.name or ""] = bytearray()
                     elif part and segment is not None:
                         if segment.name == file_field:
                             _write(file, part, upload, max_bytes)
                             digest.update(part)
                         else:
-                            _append(upload.fields, segment.name or "", bytes(part))
+                            _append(fields, segment.name or "", part)
             list(parser.parse(b""))  # the end of the stream: raises when the form has not ended yet
     except ParserLimitReached as error:
         raise TooLarge(f"The form is too large: {error}.") from error
@@ -84,6 +87,7 @@ async def receive(
         raise BadRequest(f"The body is not valid multipart/form-data: {error}.") from error
     if not found:
         raise BadRequest(f"The form has no part named {file_field}.")
+    upload.fields = {name: value.decode("utf-8", errors="replace") for name, value in fields.items()}
     upload.sha256 = digest.hexdigest()
     return upload
 
@@ -95,7 +99,7 @@ def _write(file: BinaryIO, part: bytes | bytearray, upload: StreamedUpload, max_
     file.write(part)
 
 
-def _append(fields: dict[str, str], name: str, part: bytes) -> None:
-    fields[name] += part.decode("utf-8", errors="replace")
+def _append(fields: dict[str, bytearray], name: str, part: bytes | bytearray) -> None:
+    fields[name] += part
     if len(fields[name]) > _MAX_FIELD_BYTES:
         raise TooLarge(f"The field {name} is longer than the limit of {_MAX_FIELD_BYTES} bytes.")

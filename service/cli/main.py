@@ -1,6 +1,7 @@
 """The ``stemscribe`` command: its groups, and how errors end it."""
 
 import importlib
+import os
 import sys
 
 import click
@@ -40,6 +41,10 @@ class _LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="stemscribe")
 def cli() -> None:
     """Songs into stems, stems into notes: on your own machine."""
+    from service.settings import unknown_variables  # --help need not wait for what that imports
+
+    for name in unknown_variables(os.environ):
+        click.echo(f"stemscribe: {name} is no setting and has no effect; the README lists those there are.", err=True)
 
 
 def main() -> None:
@@ -54,4 +59,7 @@ def main() -> None:
     except (PipelineError, ServiceError) as error:
         click.echo(f"stemscribe: {error.message}", err=True)
         code = EXIT_NO_WEIGHTS if isinstance(error, ModelError) else EXIT_FAILED
+    except OSError as error:  # a folder that cannot be made, a full disk: what it says is enough
+        click.echo(f"stemscribe: {error}", err=True)
+        code = EXIT_FAILED
     sys.exit(code or 0)

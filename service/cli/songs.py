@@ -2,18 +2,20 @@
 
 import json
 import sys
+import tempfile
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-from pipeline.song import Report, SongPipeline
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.errors import AudioError, PipelineError
 from pipeline.notes import Instrument
+from pipeline.song import Report, SongPipeline
 from pipeline.transcription.routing import ROUTES
 from service.cli.models import ensure_models
 from service.models import TRANSCRIPTION_MODEL, model_store
@@ -59,6 +61,7 @@ def transcribe(songs: tuple[Path, ...], output: Path, device: str | None, as_jso
     Each SONG gets a folder of its own in the output folder.
     """
     settings = load_settings(device=device, separation_model=model)
+    _prepare(output)
     pipeline = _pipeline(settings, settings.separation_model, TRANSCRIPTION_MODEL)
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
@@ -93,6 +96,7 @@ def separate(
     Each SONG gets a folder of its own in the output folder.
     """
     settings = load_settings(device=device, separation_model=model)
+    _prepare(output)
     pipeline = _pipeline(settings, settings.separation_model)
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
@@ -115,6 +119,7 @@ def midi(songs: tuple[Path, ...], output: Path, device: str | None, as_json: boo
     Each SONG gets a folder of its own in the output folder.
     """
     settings = load_settings(device=device)
+    _prepare(output)
     pipeline = _pipeline(settings, TRANSCRIPTION_MODEL)
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
@@ -123,6 +128,15 @@ def midi(songs: tuple[Path, ...], output: Path, device: str | None, as_json: boo
         return _Done(made.duration_s, made.instruments, {"midi": str(made.midi), "csv": str(made.csv)})
 
     _each(songs, output, as_json, do)
+
+
+def _prepare(output: Path) -> None:
+    """Make the output folder, and see that it can be written before any work goes into what belongs there."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise click.ClickException(f"The output folder {output} cannot be written: {error.strerror}.") from error
 
 
 def _pipeline(settings: Settings, *needed: str) -> SongPipeline:
@@ -152,6 +166,7 @@ def _each(songs: tuple[Path, ...], output: Path, as_json: bool, do: Callable[[Pa
             code = error.code if isinstance(error, PipelineError) else "io_error"
             results.append({"file": str(song), "error": {"code": code, "message": str(error)}})
             click.echo(f"{song}: {error}", err=True)
+        finally:
             _remove_if_empty(folder)
     if as_json:
         json.dump({"songs": results}, sys.stdout)
@@ -161,13 +176,20 @@ def _each(songs: tuple[Path, ...], output: Path, as_json: bool, do: Callable[[Pa
 
 
 def _folders(songs: tuple[Path, ...], output: Path) -> list[Path]:
-    """A folder a song, named like it; equal names in one call are numbered."""
-    seen: dict[str, int] = {}
-    folders = []
+    """A folder a song, named like it; names taken by an earlier song of the call are numbered.
+
+    Dots at either end go: ``..`` would be another folder, and ``.song`` a hidden one.
+    """
+    folders: list[Path] = []
+    taken: set[str] = set()
     for song in songs:
-        name = song.stem or "song"
-        seen[name] = seen.get(name, 0) + 1
-        folders.append(output / (name if seen[name] == 1 else f"{name}-{seen[name]}"))
+        wanted = name = song.stem.strip(". ") or "song"
+        number = 1
+        while (key := unicodedata.normalize("NFC", name).casefold()) in taken:  # one folder to some file systems
+            number += 1
+            name = f"{wanted}-{number}"
+        taken.add(key)
+        folders.append(output / name)
     return folders
 
 

@@ -1,6 +1,6 @@
 """Connections and transactions, the same on SQLite and Postgres."""
 
-import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ import migrations
 
 _BUSY_TIMEOUT_MS = 15_000
 _WRITES = "stemscribe_writes"
+_MIGRATION_LOCK = 0x57454D53  # any number that no other user of the database takes
 
 
 class Database:
@@ -32,7 +33,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        self._engine = create_async_engine(url, pool_pre_ping=not self.is_sqlite)
+        self._engine = create_async_engine(url, pool_pre_ping=not self.is_sqlite, hide_parameters=True)
         if self.is_sqlite:
             sa.event.listen(self._engine.sync_engine, "connect", _sqlite_on_connect)
             sa.event.listen(self._engine.sync_engine, "begin", _sqlite_on_begin)
@@ -52,30 +53,47 @@ class Database:
             yield session
 
     async def upgrade(self) -> None:
-        """Bring the schema to the newest migration."""
+        """Bring the schema to the newest migration.
+
+        One transaction under a lock: killed in the middle it leaves nothing behind, and of several processes that
+        start at once the first migrates and the others find it done.
+        """
         url = make_url(self.url)
         if self.is_sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(command.upgrade, alembic_config(self.url), "head")
+        async with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+            if not self.is_sqlite:  # there, beginning to write is the lock
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            await connection.run_sync(_upgrade)
 
     async def at_head(self) -> bool:
         """Whether the schema is the one this code was written for."""
-        head = ScriptDirectory.from_config(alembic_config(self.url)).get_current_head()
         async with self._engine.connect() as connection:
             current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
-        return current == head
+        return current == newest_revision()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
 
 
-def alembic_config(url: str) -> Config:
-    """Alembic's configuration for a database address; there is no alembic.ini."""
+def _alembic_config() -> Config:
+    """Alembic's configuration; there is no alembic.ini."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["url"] = url
     return config
+
+
+@functools.cache
+def newest_revision() -> str | None:
+    """The migration this code was written for."""
+    return ScriptDirectory.from_config(_alembic_config()).get_current_head()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _sqlite_on_connect(connection: DBAPIConnection, _record: Any) -> None:

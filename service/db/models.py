@@ -168,7 +168,7 @@ class Outbox(Base):
 
 
 class Delivery(Base):
-    """One attempt to deliver a callback."""
+    """One attempt to deliver a callback; without ``duration_ms`` it is under way, or its deliverer was killed."""
 
     __tablename__ = "deliveries"
 
@@ -176,6 +176,6 @@ class Delivery(Base):
     outbox_id: Mapped[str] = mapped_column(ForeignKey("outbox.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
     started_ms: Mapped[int]
-    duration_ms: Mapped[int]
+    duration_ms: Mapped[int | None]
     status_code: Mapped[int | None]
     error: Mapped[str | None]

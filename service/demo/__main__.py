@@ -47,9 +47,9 @@ def _service(log: Path) -> Iterator[Client]:
             "STEMSCRIBE_ALLOW_ADDRESSES": "127.0.0.0/8",  # the demo's own callback receiver
         }
         command = [sys.executable, "-m", "service.cli"]
-        made = subprocess.run(
-            [*command, "keys", "create", "demo"], env=environment, check=True, capture_output=True, text=True
-        )
+        made = subprocess.run([*command, "keys", "create", "demo"], env=environment, capture_output=True, text=True)
+        if made.returncode:
+            raise DemoError(f"no API key could be created: {made.stderr.strip()}")
         with log.open("w") as log_file:
             process = subprocess.Popen([*command, "serve"], env=environment, stdout=log_file, stderr=log_file)
             try:
@@ -58,8 +58,17 @@ def _service(log: Path) -> Iterator[Client]:
                 console.print(f"The service listens on http://127.0.0.1:{port} (log: {log}).")
                 yield client
             finally:
-                process.terminate()
-                process.wait(_STOP_TIMEOUT_S)
+                stop(process, _STOP_TIMEOUT_S)
+
+
+def stop(process: "subprocess.Popen[bytes]", within_s: float) -> None:
+    """Ask a process to end, and kill it when it has not within that time."""
+    process.terminate()
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _await_ready(client: Client, process: "subprocess.Popen[bytes]") -> None:

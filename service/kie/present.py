@@ -20,6 +20,7 @@ from service.store.records import TaskRecord, TrackFile
 
 _PENDING = "PENDING"
 _NO_TASK_ID = -1  # upstream's own placeholder
+_GENERATION_FAILED = (500, 501)  # any other code: no readable source, so the task was never really created
 
 # Stem names whose field is not simply their own name.
 _RESPONSE_FIELDS = {"vocals": "vocal_url"}
@@ -61,8 +62,7 @@ def _separation_flag(record: TaskRecord) -> str:
     if task.status == TaskStatus.SUCCEEDED:
         return "CALLBACK_EXCEPTION" if record.callback_dead else "SUCCESS"
     if task.status == TaskStatus.FAILED:
-        # Without a readable source the task was never really created; anything later is a failed generation.
-        return "GENERATE_AUDIO_FAILED" if task.error_code in (500, 501) else "CREATE_TASK_FAILED"
+        return "GENERATE_AUDIO_FAILED" if task.error_code in _GENERATION_FAILED else "CREATE_TASK_FAILED"
     return _PENDING
 
 
@@ -123,10 +123,15 @@ def _instruments(record: TaskRecord) -> list[WireInstrument]:
     ]
 
 
+def _midi_flag(task: Task) -> int:
+    if task.status == TaskStatus.FAILED:
+        return 3 if task.error_code in _GENERATION_FAILED else 2
+    return 1 if task.status == TaskStatus.SUCCEEDED else 0
+
+
 def midi_record(record: TaskRecord, links: Links) -> MidiRecord:
     """What ``midi/record-info`` answers."""
     task = record.task
-    flags = {TaskStatus.SUCCEEDED: 1, TaskStatus.FAILED: 3}
     done = task.status == TaskStatus.SUCCEEDED
     return MidiRecord(
         task_id=task.id,
@@ -135,7 +140,7 @@ def midi_record(record: TaskRecord, links: Links) -> MidiRecord:
         callback_url=task.callback_url,
         create_time=task.created_ms,
         complete_time=task.completed_ms,
-        success_flag=flags.get(TaskStatus(task.status), 0),
+        success_flag=_midi_flag(task),
         error_code=task.error_code,
         error_message=task.error_message,
         midi_data=MidiData("complete", _instruments(record), _midi_files(record, links)) if done else None,

@@ -1,6 +1,7 @@
 """From Kie requests to tasks: what is checked, in which order, and how a refusal reads."""
 
 import asyncio
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -11,13 +12,16 @@ from service.context import Context
 from service.db.models import ApiKey, Task, TaskKind, TaskStatus
 from service.errors import AddressRefused, Invalid, NotFound, SourceFetchFailed
 from service.kie.wire import MidiRequest, SeparationRequest
-from service.net.addresses import resolve
+from service.net.addresses import endpoint, resolve
 from service.store.records import TaskRecord
 
 SEPARATION_TYPES = ("separate_vocal", "split_stem")
 _MAX_URL_LENGTH = 2048
 _RESOLVE_TIMEOUT_S = 2.0
 _NO_RECORD = "Record does not exist"
+# What ids look like; anything else does not exist, and the database is not asked (PostgreSQL fails on a NUL).
+_HEX_ID = re.compile("[0-9a-f]{32}")  # of tasks and files
+_AUDIO_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def create_separation(request: SeparationRequest, key: ApiKey, context: Context) -> Task:
@@ -57,7 +61,7 @@ async def create_midi(request: MidiRequest, key: ApiKey, context: Context) -> Ta
     callback_url = await _callback_url(request.call_back_url, context)
     if not request.task_id:
         raise Invalid("taskId is required: the id of a completed separation.")
-    separation = await context.store.tasks.find(key.id, request.task_id, TaskKind.SEPARATION)
+    separation = await _find_task(request.task_id, key, context, TaskKind.SEPARATION)
     if separation is None:
         raise Invalid(_NO_RECORD)
     if separation.status != TaskStatus.SUCCEEDED:
@@ -84,11 +88,17 @@ async def find_record(task_id: str | None, kind: TaskKind, key: ApiKey, context:
     """
     if not task_id:
         raise Invalid("taskId is required.")
-    task = await context.store.tasks.find(key.id, task_id, kind)
+    task = await _find_task(task_id, key, context, kind)
     record = None if task is None else await context.store.tasks.record(task.id)
     if record is None or _is_expired(record.task, context):
         raise NotFound(_NO_RECORD)
     return record
+
+
+async def _find_task(task_id: str, key: ApiKey, context: Context, *kinds: TaskKind) -> Task | None:
+    if not _HEX_ID.fullmatch(task_id):
+        return None
+    return await context.store.tasks.find(key.id, task_id, *kinds)
 
 
 async def _source_by_id(request: SeparationRequest, key: ApiKey, context: Context) -> tuple[str, str]:
@@ -96,7 +106,9 @@ async def _source_by_id(request: SeparationRequest, key: ApiKey, context: Contex
         raise Invalid("taskId is required beside audioId.")
     if not request.audio_id:
         raise Invalid("audioId is required beside taskId.")
-    task = await context.store.tasks.find(key.id, request.task_id)
+    if not _AUDIO_ID.fullmatch(request.audio_id):
+        raise Invalid(_NO_RECORD)
+    task = await _find_task(request.task_id, key, context)
     track = await context.store.tasks.track(request.audio_id)
     if task is None or track is None or track.track.task_id != task.id or _is_expired(task, context):
         raise Invalid(_NO_RECORD)
@@ -106,7 +118,8 @@ async def _source_by_id(request: SeparationRequest, key: ApiKey, context: Contex
 async def _source_by_url(url: str, params: dict[str, Any], key: ApiKey, context: Context) -> tuple[str, str | None]:
     """A link of our own is the track it points to; any other address is fetched by the worker."""
     if (file_id := context.links.file_id(url)) is not None:
-        track = await context.store.tasks.track_of_file(key.id, file_id)
+        known = _HEX_ID.fullmatch(file_id)
+        track = await context.store.tasks.track_of_file(key.id, file_id) if known else None
         if track is None:
             raise Invalid(_NO_RECORD)
         return track.track.id, track.track.task_id
@@ -131,14 +144,12 @@ async def check_url(field: str, url: str, context: Context) -> None:
     if len(url) > _MAX_URL_LENGTH:
         raise Invalid(f"{field} is longer than {_MAX_URL_LENGTH} characters.")
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise Invalid(f"{field} must be an http or https URL.")
+        host, port = endpoint(httpx.URL(url))
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise Invalid(f"{field} must be an http or https URL. {error}") from error
     try:
         async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-            await resolve(parsed.host, parsed.port or 80, context.settings.allow_addresses)
+            await resolve(host, port, context.settings.allow_addresses)
     except AddressRefused as error:
         raise Invalid(f"{field}: {error.message}") from error
     except (SourceFetchFailed, TimeoutError):

@@ -7,7 +7,7 @@ from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from service.api.auth import KeyAuthentication
-from service.api.errors import handlers, kie_answer
+from service.api.errors import MAX_JSON_BYTES, handlers, kie_answer
 from service.api.injection import Injected, KeyRequest
 from service.db.models import TaskKind
 from service.kie.present import midi_record, separation_record
@@ -20,8 +20,6 @@ from service.kie.wire import (
     SeparationRequest,
     TaskCreated,
 )
-
-_MAX_JSON_BYTES = 1_000_000
 
 TaskId = Annotated[str | None, QueryParameter(name="taskId", description="The task's id.")]
 
@@ -63,7 +61,7 @@ def kie_router() -> Router:
         route_handlers=[generate_separation, show_separation, generate_midi, show_midi],
         middleware=[KeyAuthentication],
         exception_handlers=handlers(kie_answer),
-        request_max_body_size=_MAX_JSON_BYTES,
+        request_max_body_size=MAX_JSON_BYTES,
         security=[{"BearerToken": []}],
         tags=["kie"],
     )

@@ -13,7 +13,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from pipeline.audio.probe import probe
 from service.api.auth import KeyAuthentication
-from service.api.errors import handlers, upload_answer
+from service.api.errors import MAX_JSON_BYTES, handlers, upload_answer
 from service.api.injection import Injected, KeyRequest
 from service.api.multipart import receive
 from service.context import Context
@@ -45,7 +45,7 @@ def _clean_name(*candidates: str | None) -> str:
     for candidate in candidates:
         name = PurePosixPath((candidate or "").replace("\\", "/")).name
         name = "".join(char for char in name if char.isprintable()).strip()
-        if name:
+        if name.strip("."):  # "." and ".." would change the path of the file's link
             return name[-_MAX_NAME_LENGTH:]
     return "audio"
 
@@ -59,9 +59,13 @@ async def _keep(
     stored_as = task_key(task_id, "source" + info.container.suffix)
     stored = await asyncio.to_thread(context.storage.put, path, key=stored_as, role="source", name=name, sha256=sha256)
     track = NewTrack(stored, stem=None, duration_s=info.duration_s)
-    record = await context.store.tasks.create_upload(
-        key_id=key.id, task_id=task_id, track=track, params={"upload_path": upload_path or ""}
-    )
+    try:
+        record = await context.store.tasks.create_upload(
+            key_id=key.id, task_id=task_id, track=track, params={"upload_path": upload_path or ""}
+        )
+    except BaseException:  # a cancelled request too: nobody would ever know of the stored file
+        context.storage.delete(stored_as)
+        raise
     file, created = record.tracks[0].file, record.task.created_ms
     uploaded = UploadedFile(
         success=True,
@@ -95,7 +99,12 @@ async def upload_stream(request: KeyRequest, context: Injected) -> UploadAnswer:
         )
 
 
-@post("/file-url-upload", status_code=HTTP_200_OK, summary="Upload a file by its address")
+@post(
+    "/file-url-upload",
+    status_code=HTTP_200_OK,
+    summary="Upload a file by its address",
+    request_max_body_size=MAX_JSON_BYTES,
+)
 async def upload_url(request: KeyRequest, data: JSONBody[UrlUploadRequest], context: Injected) -> UploadAnswer:
     """Fetch ``fileUrl``, within 30 s."""
     if not data.file_url:

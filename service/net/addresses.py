@@ -5,12 +5,41 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 
+import httpx
+
 from service.errors import AddressRefused, SourceFetchFailed
 from service.settings import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_PORT = 65_535
+
+
+def endpoint(url: httpx.URL) -> tuple[str, int]:
+    """Host name and port that a URL leads to.
+
+    The name is in ASCII, as httpx encoded it (IDNA 2008).  The decoded name must not be handed on: the standard
+    library would encode it by IDNA 2003, which makes another name, with another owner, of some (``straße.de``).
+
+    Raises:
+        httpx.InvalidURL: neither http nor https, or the host name or the port is not a valid one.
+    """
+    if url.scheme not in _DEFAULT_PORTS:
+        raise httpx.InvalidURL("Only http and https addresses can be reached.")
+    host = url.raw_host.decode("ascii")
+    try:
+        readable = url.host  # httpx reads it too, on redirects, and must not fail then
+    except UnicodeError as error:
+        raise httpx.InvalidURL(f"The host name {host!r} is not a valid one.") from error
+    if not readable:
+        raise httpx.InvalidURL("The address has no host name.")
+    port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+    if not 1 <= port <= _MAX_PORT:
+        raise httpx.InvalidURL(f"The port must be between 1 and {_MAX_PORT}.")
+    return host, port
 
 
 def is_public(address: Address) -> bool:
@@ -36,10 +65,14 @@ def is_allowed(address: Address, allow: Sequence[Network]) -> bool:
     return is_public(address) or any(one in network for one in spellings for network in allow)
 
 
-async def resolve(host: str, port: int, allow: Sequence[Network]) -> Address:
-    """Resolve a name once and pick the address to connect to.
+async def resolve(host: str, port: int, allow: Sequence[Network]) -> list[Address]:
+    """Resolve a name once; all its addresses, each of which may be reached, in the resolver's order.
 
-    A name with a single forbidden address is refused whole: mixed answers are how rebinding begins.
+    A name with a single forbidden address is refused whole: mixed answers are how rebinding begins.  The refusal
+    does not tell that address: clients are not to look up our internal names.
+
+    Args:
+        host: an ASCII name or a literal address, as :func:`endpoint` gives it.
 
     Raises:
         AddressRefused: the name has an address that may not be reached.
@@ -50,10 +83,8 @@ async def resolve(host: str, port: int, allow: Sequence[Network]) -> Address:
     except (OSError, UnicodeError) as error:
         raise SourceFetchFailed(f"The host name {host!r} cannot be resolved.") from error
     addresses = [ipaddress.ip_address(str(item[4][0]).partition("%")[0]) for item in found]
-    for address in addresses:
-        if not is_allowed(address, allow):
-            raise AddressRefused(
-                f"The address of {host!r} ({address}) is not a public one. "
-                "An operator can allow it with STEMSCRIBE_ALLOW_ADDRESSES."
-            )
-    return addresses[0]
+    if not all(is_allowed(address, allow) for address in addresses):
+        raise AddressRefused(
+            f"The address of {host!r} is not a public one. An operator can allow it with STEMSCRIBE_ALLOW_ADDRESSES."
+        )
+    return list(dict.fromkeys(addresses))

@@ -10,11 +10,13 @@ from urllib.parse import unquote
 import httpx
 
 from service.errors import SourceFetchFailed, TooLarge
+from service.net.addresses import endpoint
 from service.net.transport import vetted_client
 from service.settings import Network
 
 _MAX_REDIRECTS = 5
-_CONNECT_TIMEOUT_S = 10.0
+_SILENCE_TIMEOUT_S = 10.0
+_BLOCK_BYTES = 65_536  # hashed and written on the event loop: 0.1 ms each
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +45,40 @@ async def fetch(url: str, to: Path, *, allow: Sequence[Network], max_bytes: int,
         SourceFetchFailed: it could not be fetched; the message says why.
         TooLarge: it is longer than ``max_bytes``.
     """
+    try:
+        source = httpx.URL(url)
+        endpoint(source)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise SourceFetchFailed(f"The address cannot be used: {error}") from error
+    shown = _shown(source)
     digest = hashlib.sha256()
     size = 0
     try:
         async with (
             asyncio.timeout(timeout_s),
-            vetted_client(allow, _CONNECT_TIMEOUT_S, _MAX_REDIRECTS) as client,
-            client.stream("GET", url) as response,
+            vetted_client(allow, _SILENCE_TIMEOUT_S, _MAX_REDIRECTS) as client,
+            client.stream("GET", source) as response,
         ):
             if response.status_code != httpx.codes.OK:
-                raise SourceFetchFailed(f"{url} answered with HTTP status {response.status_code}.")
+                raise SourceFetchFailed(f"{shown} answered with HTTP status {response.status_code}.")
             with to.open("wb") as file:
-                async for block in response.aiter_raw():
+                async for block in response.aiter_raw(_BLOCK_BYTES):
                     size += len(block)
                     if size > max_bytes:
-                        raise TooLarge(f"The file at {url} is larger than the limit of {max_bytes / 1e6:g} MB.")
+                        raise TooLarge(f"The file at {shown} is larger than the limit of {max_bytes / 1e6:g} MB.")
                     digest.update(block)
                     file.write(block)
     except TimeoutError as error:
-        raise SourceFetchFailed(f"{url} could not be fetched within {timeout_s:g} s.") from error
+        raise SourceFetchFailed(f"{shown} could not be fetched within {timeout_s:g} s.") from error
+    except UnicodeError as error:  # httpx, of a redirect
+        raise SourceFetchFailed(f"{shown} could not be fetched: it redirects to an invalid host name.") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise SourceFetchFailed(f"{url} could not be fetched: {error or type(error).__name__}.") from error
-    return Fetched(unquote(PurePosixPath(httpx.URL(url).path).name) or "audio", size, digest.hexdigest())
+        reason = (str(error) or type(error).__name__).removesuffix(".")
+        raise SourceFetchFailed(f"{shown} could not be fetched: {reason}.") from error
+    return Fetched(unquote(PurePosixPath(source.path).name) or "audio", size, digest.hexdigest())
+
+
+def _shown(url: httpx.URL) -> str:
+    """The URL for messages and logs, without its user and query: they may be secrets."""
+    path = url.raw_path.partition(b"?")[0]
+    return f"{url.scheme}://{(url.netloc + path).decode('ascii')}"

@@ -1,18 +1,27 @@
 """An httpx transport that connects only to addresses it has vetted itself."""
 
+import contextlib
+import functools
 import ssl
 from collections.abc import Sequence
 
 import httpx
 
-from service.net.addresses import resolve
+from service.net.addresses import Address, endpoint, resolve
 from service.settings import Network
 
 USER_AGENT = "stemscribe"
+_CONNECT_TIMEOUT_S = 5.0  # per address: leaves time for a name's next one
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Made once: reading the system's certificates holds the event loop for some 50 ms."""
+    return ssl.create_default_context()
 
 
 class VettedTransport(httpx.AsyncBaseTransport):
-    """Resolves each request's host once, vets the address, and connects to exactly that address.
+    """Resolves each request's host once, vets its addresses, and connects to exactly those, one after another.
 
     The ``Host`` header, SNI and certificate check keep the original name.  Connections are not kept alive: they
     are pooled by address, so one opened under one name could otherwise serve a request to another.
@@ -21,7 +30,7 @@ class VettedTransport(httpx.AsyncBaseTransport):
     def __init__(self, allow: Sequence[Network]) -> None:
         self._allow = allow
         self._inner = httpx.AsyncHTTPTransport(
-            verify=ssl.create_default_context(), trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+            verify=_tls(), trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -30,13 +39,16 @@ class VettedTransport(httpx.AsyncBaseTransport):
         Raises:
             AddressRefused: the host's address may not be reached.
             SourceFetchFailed: the host does not resolve.
-            httpx.UnsupportedProtocol: neither http nor https.
+            httpx.InvalidURL: neither http nor https, or no valid host name or port.
         """
-        if request.url.scheme not in ("http", "https"):
-            raise httpx.UnsupportedProtocol(f"{request.url.scheme!r} is not http or https.", request=request)
-        host = request.url.host
-        port = request.url.port or (443 if request.url.scheme == "https" else 80)
-        address = await resolve(host, port, self._allow)
+        host, port = endpoint(request.url)
+        *others, last = await resolve(host, port, self._allow)
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):  # nothing has been sent yet
+                return await self._send(request, host, address)
+        return await self._send(request, host, last)
+
+    async def _send(self, request: httpx.Request, host: str, address: Address) -> httpx.Response:
         pinned = httpx.Request(
             method=request.method,
             url=request.url.copy_with(host=str(address)),
@@ -52,10 +64,14 @@ class VettedTransport(httpx.AsyncBaseTransport):
 
 
 def vetted_client(allow: Sequence[Network], timeout_s: float, max_redirects: int = 0) -> httpx.AsyncClient:
-    """A client whose every request, redirects included, goes through :class:`VettedTransport`."""
+    """A client whose every request, redirects included, goes through :class:`VettedTransport`.
+
+    Args:
+        timeout_s: longest silence of a connected server; a connection has 5 s at most.
+    """
     return httpx.AsyncClient(
         transport=VettedTransport(allow),
-        timeout=timeout_s,
+        timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
         follow_redirects=max_redirects > 0,
         max_redirects=max_redirects or 1,
         trust_env=False,

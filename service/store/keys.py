@@ -1,13 +1,17 @@
 """API keys: only a keyed digest is stored, so a stolen database opens nothing."""
 
+import logging
 import uuid
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.clock import Clock
 from service.db.database import Database
 from service.db.models import ApiKey
+
+_log = logging.getLogger(__name__)
 
 _LAST_USED_RESOLUTION_MS = 60_000  # a write per request would make every poll wait for the database's one writer
 
@@ -45,8 +49,11 @@ class KeyStore:
             key = await session.scalar(sa.select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_ms.is_(None)))
         now = self._clock.now_ms()
         if key is not None and (key.last_used_ms or 0) < now - _LAST_USED_RESOLUTION_MS:
-            async with self._database.write() as session:
-                await session.execute(sa.update(ApiKey).where(ApiKey.id == key.id).values(last_used_ms=now))
+            try:
+                async with self._database.write() as session:
+                    await session.execute(sa.update(ApiKey).where(ApiKey.id == key.id).values(last_used_ms=now))
+            except SQLAlchemyError:  # a busy database must not turn a good key away
+                _log.warning("could not note when key %s was used", key.id, exc_info=True)
         return key
 
     async def revoke(self, key_id_or_name: str) -> int:

@@ -103,6 +103,12 @@ class LeaseStore:
         async with self._database.write() as session:
             await self._end(session, claim, TaskStatus.FAILED, {"error_code": code, "error_message": message})
 
+    async def has_succeeded(self, claim: Claim) -> bool:
+        """Whether the task ended well under this very claim."""
+        async with self._database.read() as session:
+            task = await session.get(Task, claim.task.id)
+        return task is not None and task.status == TaskStatus.SUCCEEDED and task.fence == claim.fence
+
     async def hand_back(self, claim: Claim) -> None:
         """Give an unfinished task back, as a worker that is told to stop does; costs no attempt."""
         async with self._database.write() as session:

@@ -65,6 +65,11 @@ class TaskStore:
         async with self._database.read() as session:
             return await session.scalar(query)
 
+    async def exists(self, task_id: str) -> bool:
+        """Whether there is such a task, of whichever key."""
+        async with self._database.read() as session:
+            return bool(await session.scalar(sa.select(sa.exists().where(Task.id == task_id))))
+
     async def tracks(self, task_id: str) -> list[TrackFile]:
         """The task's tracks in their order, sources first."""
         async with self._database.read() as session:

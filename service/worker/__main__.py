@@ -14,6 +14,7 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable
 
+from pipeline.memory import keep_freed_memory
 from pipeline.song import SongPipeline
 from service.context import Context
 from service.logs import configure_logging
@@ -29,6 +30,7 @@ _NICENESS = 10  # the API must get the processor at once while a song is separat
 _DELIVER_EVERY_S = 0.25
 _REAP_EVERY_S = 2.0
 _EXPIRE_EVERY_S = 60.0
+_ORPHANS_EVERY_S = 3600.0
 _GRACE_S = 20.0
 
 
@@ -66,6 +68,7 @@ async def _run(supervised: bool) -> None:
         asyncio.create_task(_every(_DELIVER_EVERY_S, deliverer.deliver_due)),
         asyncio.create_task(_every(_REAP_EVERY_S, janitor.reap_leases)),
         asyncio.create_task(_every(_EXPIRE_EVERY_S, janitor.delete_expired)),
+        asyncio.create_task(_every(_ORPHANS_EVERY_S, janitor.delete_orphans)),
     ]
     if supervised:
         orphaned = asyncio.create_task(_stdin_closed())
@@ -78,16 +81,18 @@ async def _run(supervised: bool) -> None:
     for chore in chores:
         chore.cancel()
     await asyncio.gather(*chores, return_exceptions=True)
-    await context.close()
     if not done:
-        _log.warning("the running task did not stop within %g s; its lease will run out", _GRACE_S)
+        _log.warning("the running task did not stop within %g s; it is handed back all the same", _GRACE_S)
+        await worker.abandon()
         os._exit(1)  # a thread inside a native call cannot be ended any other way
+    await context.close()
 
 
 def main() -> None:
     """Run until told to stop."""
     supervised = "--supervised" in sys.argv[1:]
     configure_logging()
+    keep_freed_memory()  # before there are threads
     if supervised:
         os.nice(_NICENESS)
     with contextlib.suppress(KeyboardInterrupt):

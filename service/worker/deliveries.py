@@ -7,6 +7,7 @@ import asyncio
 import email.utils
 import logging
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 import httpx
@@ -16,6 +17,7 @@ from service.db.models import Outbox, OutboxState
 from service.errors import ServiceError
 from service.kie.present import callback_body
 from service.net.transport import vetted_client
+from service.store.outbox import origin
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +26,11 @@ TIMEOUT_S = 15.0
 RETRY_DELAYS_S = (5, 60, 300, 1800, 7200, 18_000, 36_000)
 _JITTER = 0.1  # so that receivers that were down are not hit by everything at once
 _MAX_RETRY_AFTER_S = 24 * 3600
+_MAX_DIGITS = 9  # int() refuses thousands of them
 _HOLD_MS = 60_000  # longer than an attempt can take
-_BATCH = 8
+_POLL_S = 0.25
+_MOST_AT_ONCE = 32
+_MOST_PER_ORIGIN = 4  # so that a slow receiver, however much it is owed, leaves room for the others
 _MAX_ERROR_LENGTH = 500
 
 
@@ -44,57 +49,94 @@ class Attempt:
 
 
 class Deliverer:
-    """Sends what the outbox owes."""
+    """Sends what the outbox owes, several callbacks at a time; a slow receiver holds up nobody else's."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._random = random.Random()  # noqa: S311 (jitter, not a secret)
+        self._running: dict[asyncio.Task[None], str] = {}  # attempts under way, and the origins they go to
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until told to stop, then wait for the attempts under way: some 15 s at most.
+
+        Cancelled, it abandons them; their callbacks are due again when the hold ends.
+        """
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                try:
+                    if await self._start_due():
+                        continue  # there may be more
+                except Exception:
+                    _log.exception("callbacks that are due could not be claimed")
+                await asyncio.wait({stopping, *self._running}, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            if self._running:
+                await asyncio.wait(self._running)
+        finally:
+            for task in (stopping, *self._running):
+                task.cancel()
 
     async def deliver_due(self) -> int:
-        """Try every callback that is due now, several at a time; returns how many were tried."""
-        due = await self._context.store.outbox.claim(_BATCH, _HOLD_MS)
-        await asyncio.gather(*(self._deliver(item) for item in due))
-        return len(due)
+        """Try callbacks that are due now, as many as may be under way at once; returns how many were tried."""
+        started = await self._start_due()
+        if started:
+            await asyncio.wait(started)
+        return len(started)
+
+    async def _start_due(self) -> list[asyncio.Task[None]]:
+        """Claim what is due, as far as there is room, and begin to deliver it."""
+        free = _MOST_AT_ONCE - len(self._running)
+        if not free:
+            return []
+        claimed = await self._context.store.outbox.claim(
+            free, _HOLD_MS, busy=Counter(self._running.values()), per_origin=_MOST_PER_ORIGIN
+        )
+        started = {asyncio.create_task(self._deliver(outbox)): origin(outbox.url) for outbox in claimed}
+        self._running.update(started)
+        for task in started:
+            task.add_done_callback(self._running.pop)
+        return list(started)
 
     async def _deliver(self, outbox: Outbox) -> None:
-        started_ms = self._context.clock.now_ms()
-        attempt = await self._send(outbox)
-        state, due_ms = self._next(outbox, attempt)
-        await self._context.store.outbox.settle(
-            outbox,
-            state=state,
-            due_ms=due_ms,
-            started_ms=started_ms,
-            status_code=attempt.status_code,
-            error=attempt.error,
-        )
+        try:
+            attempt = await self._attempt(outbox)
+            state, due_ms = self._next(outbox, attempt)
+            stands = await self._context.store.outbox.settle(
+                outbox, state=state, due_ms=due_ms, status_code=attempt.status_code, error=attempt.error
+            )
+        except Exception:  # the database's; the callback is due again when the hold ends
+            _log.exception("callback %s: attempt %d is not recorded", outbox.id, outbox.attempts)
+            return
         _log.info(
             "callback %s of task %s: attempt %d, %s, %s",
-            outbox.id, outbox.task_id, outbox.attempts, attempt.error or attempt.status_code, state,
+            outbox.id, outbox.task_id, outbox.attempts, attempt.error or attempt.status_code,
+            state if stands else "overtaken by a later attempt",
         )  # fmt: skip
+
+    async def _attempt(self, outbox: Outbox) -> Attempt:
+        try:
+            return await self._send(outbox)
+        except TimeoutError:
+            return Attempt(None, f"no answer within {TIMEOUT_S:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, ServiceError, OSError) as error:
+            return Attempt(None, (str(error) or type(error).__name__)[:_MAX_ERROR_LENGTH])
+        except Exception as error:  # a callback that cannot even be tried must come to its end like any other
+            _log.exception("callback %s of task %s: attempt %d", outbox.id, outbox.task_id, outbox.attempts)
+            return Attempt(None, f"unexpected error ({type(error).__name__})")
 
     async def _send(self, outbox: Outbox) -> Attempt:
         record = await self._context.store.tasks.record(outbox.task_id)
         if record is None:
             return Attempt(None, "the task has expired")
         body = callback_body(record, self._context.links)
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": outbox.id,
-            "webhook-timestamp": str(self._context.clock.now_ms() // 1000),
-        }
-        try:
-            async with (
-                asyncio.timeout(TIMEOUT_S),
-                vetted_client(self._context.settings.allow_addresses, TIMEOUT_S) as client,
-                client.stream("POST", outbox.url, content=body, headers=headers) as response,
-            ):
-                error = None if response.is_success else f"HTTP status {response.status_code}"
-                return Attempt(response.status_code, error, _retry_after_s(response, self._context.clock.now_ms()))
-        except TimeoutError:
-            return Attempt(None, f"no answer within {TIMEOUT_S:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, ServiceError, OSError) as error:
-            return Attempt(None, (str(error) or type(error).__name__)[:_MAX_ERROR_LENGTH])
+        headers = {"Content-Type": "application/json", "webhook-id": outbox.id}
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            vetted_client(self._context.settings.allow_addresses, TIMEOUT_S) as client,
+            client.stream("POST", outbox.url, content=body, headers=headers) as response,
+        ):
+            error = None if response.is_success else f"HTTP status {response.status_code}"
+            return Attempt(response.status_code, error, _retry_after_s(response, self._context.clock.now_ms()))
 
     def _next(self, outbox: Outbox, attempt: Attempt) -> tuple[OutboxState, int]:
         """Where the callback stands after an attempt, and when it is due again (Unix milliseconds)."""
@@ -110,10 +152,11 @@ class Deliverer:
 def _retry_after_s(response: httpx.Response, now_ms: int) -> float | None:
     """The Retry-After header in seconds, whether it is a number or a date; None when absent or unreadable."""
     value = response.headers.get("retry-after", "")
-    if value.isdigit():
-        return float(min(int(value), _MAX_RETRY_AFTER_S))
+    if value.isascii() and value.isdigit():
+        seconds = int(value) if len(value) <= _MAX_DIGITS else _MAX_RETRY_AFTER_S
+        return float(min(seconds, _MAX_RETRY_AFTER_S))
     try:
-        when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        when_s = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return min(max(0.0, when.timestamp() - now_ms / 1000), _MAX_RETRY_AFTER_S)
+    return min(max(0.0, when_s - now_ms / 1000), _MAX_RETRY_AFTER_S)

@@ -92,14 +92,16 @@ async def _source(context: Context, claim: Claim, scratch: Path, progress: JobPr
         raise NotFound(_SOURCE_GONE)
     progress.report("fetching", 0.0)
     path = scratch / "source"
-    fetched = await fetch(
-        url,
-        path,
-        allow=context.settings.allow_addresses,
-        max_bytes=context.settings.max_upload_bytes,
-        timeout_s=_FETCH_TIMEOUT_S,
+    fetched = await progress.unless_stopped(
+        fetch(
+            url,
+            path,
+            allow=context.settings.allow_addresses,
+            max_bytes=context.settings.max_upload_bytes,
+            timeout_s=_FETCH_TIMEOUT_S,
+        )
     )
-    key = task_key(task.id, "source" + sniff(path).suffix)
+    key = task_key(task.id, f"source-{claim.fence}{sniff(path).suffix}")
     stored = await asyncio.to_thread(
         context.storage.put, path, key=key, role="source", name=fetched.name, sha256=fetched.sha256
     )

@@ -1,8 +1,13 @@
 """How far a job is, told across threads; and the way to stop it."""
 
+import asyncio
 import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from pipeline.errors import Cancelled
+
+T = TypeVar("T")
 
 
 class JobProgress:
@@ -13,6 +18,7 @@ class JobProgress:
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
+        self._on_stop: list[Callable[[], object]] = []
         self.stage = "starting"
         self.fraction = 0.0
 
@@ -31,5 +37,25 @@ class JobProgress:
         self.stage, self.fraction = stage, fraction
 
     def stop(self) -> None:
-        """Make the next report raise."""
+        """Make the next report raise, and call what asked to be called; from the loop's thread only."""
         self._stopped.set()
+        for call in self._on_stop:
+            call()
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something that makes no reports, such as a download; a stop cancels it.
+
+        Raises:
+            Cancelled: the job is to stop.
+        """
+        self.report(self.stage, self.fraction)
+        task = asyncio.ensure_future(work)
+        self._on_stop.append(task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._stopped.is_set():
+                raise Cancelled("The worker was told to stop this task.") from None
+            raise
+        finally:
+            self._on_stop.remove(task.cancel)

@@ -7,9 +7,8 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pipeline.song import SongPipeline
-
 from pipeline.errors import AudioError, AudioLimitExceeded, Cancelled, PipelineError
+from pipeline.song import SongPipeline
 from service.context import Context
 from service.db.models import TaskKind
 from service.errors import LeaseLost, ServiceError
@@ -42,6 +41,7 @@ class Worker:
         self._pipeline = pipeline
         self._owner = owner
         self._job: JobProgress | None = None
+        self._claim: Claim | None = None
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -49,6 +49,12 @@ class Worker:
         self._stopping.set()
         if self._job is not None:
             self._job.stop()
+
+    async def abandon(self) -> None:
+        """Hand back a task whose job does not stop in time; the fence keeps that job from writing anything more."""
+        if self._claim is not None:
+            with contextlib.suppress(LeaseLost):
+                await self._context.store.leases.hand_back(self._claim)
 
     async def stopped(self) -> None:
         """Wait until :meth:`stop` was called."""
@@ -60,7 +66,7 @@ class Worker:
             try:
                 worked = await self.run_once()
             except Exception:  # the database is away, say: the loop must outlive it
-                _log.exception("claiming a task failed")
+                _log.exception("this round failed")
                 worked = False
             if not worked:
                 with contextlib.suppress(TimeoutError):
@@ -74,14 +80,15 @@ class Worker:
         _log.info("task %s (%s): attempt %d", claim.task.id, claim.task.kind, claim.attempt)
         for fence in range(1, claim.fence):  # what earlier claims of this task had stored belongs to nobody now
             await asyncio.to_thread(self._context.storage.delete, task_key(claim.task.id, fence))
-        self._job = JobProgress()
+        self._job, self._claim = JobProgress(), claim
         if self._stopping.is_set():
             self._job.stop()
         try:
             done = await self._do(claim, self._job)
         finally:
-            self._job = None
-        if not done:
+            self._job = self._claim = None
+        # A database that went away between commit and answer makes a success look like a failure: ask before deleting.
+        if not done and not await self._context.store.leases.has_succeeded(claim):
             await asyncio.to_thread(self._context.storage.delete, task_key(claim.task.id, claim.fence))
         return True
 

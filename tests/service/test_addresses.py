@@ -2,10 +2,12 @@
 
 import ipaddress
 
+import httpx
 import pytest
+from support.names import resolve_as
 
 from service.errors import AddressRefused, SourceFetchFailed
-from service.net.addresses import is_allowed, is_public, resolve
+from service.net.addresses import endpoint, is_allowed, is_public, resolve
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
@@ -41,9 +43,52 @@ async def test_every_spelling_of_loopback_is_refused(host: str) -> None:
 
 
 async def test_a_public_literal_resolves_to_itself() -> None:
-    assert str(await resolve("1.1.1.1", 443, ())) == "1.1.1.1"
+    assert await resolve("1.1.1.1", 443, ()) == [ipaddress.ip_address("1.1.1.1")]
 
 
 async def test_a_name_that_does_not_resolve_says_so() -> None:
     with pytest.raises(SourceFetchFailed, match="cannot be resolved"):
         await resolve("no-such-host.invalid", 80, ())
+
+
+async def test_every_address_of_a_name_is_given_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_as(monkeypatch, {"many.example": ["9.9.9.9", "1.1.1.1", "9.9.9.9"]})
+    assert [str(address) for address in await resolve("many.example", 443, ())] == ["9.9.9.9", "1.1.1.1"]
+
+
+async def test_one_forbidden_address_refuses_the_name_and_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_as(monkeypatch, {"mixed.example": ["1.1.1.1", "10.1.2.3"]})
+    with pytest.raises(AddressRefused, match=r"mixed\.example") as refused:
+        await resolve("mixed.example", 443, ())
+    assert "10.1.2.3" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("http://example.com/", "example.com", 80),
+        ("https://example.com/", "example.com", 443),
+        ("https://[::1]:8443/", "::1", 8443),
+        ("https://straße.de/", "xn--strae-oqa.de", 443),  # IDNA 2003 would make it strasse.de, another's name
+        ("https://xn--strae-oqa.de/", "xn--strae-oqa.de", 443),
+    ],
+)
+def test_a_url_leads_to_an_ascii_name_and_a_port(url: str, host: str, port: int) -> None:
+    assert endpoint(httpx.URL(url)) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://example.com/", "Only http and https"),
+        ("//example.com/", "Only http and https"),
+        ("http:///path", "no host name"),
+        ("http://xn--/", "'xn--' is not a valid one"),
+        ("http://example.com:0/", "port"),
+        ("http://example.com:65536/", "port"),
+        ("http://example.com:12345678901234567890/", "port"),
+    ],
+)
+def test_a_url_that_leads_nowhere_says_why(url: str, message: str) -> None:
+    with pytest.raises(httpx.InvalidURL, match=message):
+        endpoint(httpx.URL(url))

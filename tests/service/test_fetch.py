@@ -2,15 +2,20 @@
 
 import hashlib
 import ipaddress
+import socket
+import ssl
+import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from support.names import resolve_as
 from support.servers import answer, http_server
 
 from service.errors import AddressRefused, SourceFetchFailed, TooLarge
 from service.net.fetch import Fetched, fetch
+from service.net.transport import vetted_client
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 SONG = bytes(range(256)) * 400
@@ -114,3 +119,103 @@ async def test_a_refused_connection_says_so(tmp_path: Path) -> None:
         pass
     with pytest.raises(SourceFetchFailed, match="could not be fetched"):
         await get(f"{base}/x", tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://xn--/x", "host name 'xn--' is not a valid one"),
+        ("http://127.0.0.1:12345678901234567890/x", "port must be between 1 and 65535"),
+        ("ftp://127.0.0.1/x", "Only http and https"),
+    ],
+)
+async def test_a_url_that_leads_nowhere_says_why(tmp_path: Path, url: str, message: str) -> None:
+    with pytest.raises(SourceFetchFailed, match=message):
+        await get(url, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("http://xn--/x", "redirects to an invalid host name"),
+        ("http://127.0.0.1:12345678901234567890/x", "port must be between 1 and 65535"),
+        ("http://a..b/x", "cannot be resolved"),
+        ("http://[::1/x", "could not be fetched"),
+    ],
+)
+async def test_a_redirect_that_leads_nowhere_says_why(tmp_path: Path, location: str, message: str) -> None:
+    with (
+        http_server(lambda handler, _: answer(handler, 302, Location=location)) as base,
+        pytest.raises(SourceFetchFailed, match=message),
+    ):
+        await get(f"{base}/x", tmp_path / "file")
+
+
+@pytest.mark.parametrize("status", [404, 302, 200])
+async def test_errors_keep_the_secrets_of_a_url(tmp_path: Path, status: int) -> None:
+    headers = {"Location": "ftp://x/"} if status == 302 else {}
+    with http_server(lambda handler, _: answer(handler, status, bytes(99), **headers)) as base:
+        url = base.replace("//", "//user:hunter2@") + "/song.mp3?token=hunter2"
+        with pytest.raises((SourceFetchFailed, TooLarge)) as failed:
+            await get(url, tmp_path / "file", max_bytes=10)
+    assert f"{base}/song.mp3" in str(failed.value)
+    assert "hunter2" not in str(failed.value)
+    assert "user" not in str(failed.value)
+
+
+async def test_the_next_address_is_tried_when_one_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_as(monkeypatch, {"song.example": ["127.0.0.2", "127.0.0.1"]})
+    with http_server(lambda handler, _: answer(handler, 200, SONG)) as base:
+        url = base.replace("127.0.0.1", "song.example")
+        assert (await get(f"{url}/x", tmp_path / "file")).size_bytes == len(SONG)
+
+
+async def test_an_error_of_one_address_is_not_tried_at_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        asked.append(handler.headers["Host"])
+        handler.close_connection = True  # without an answer
+
+    resolve_as(monkeypatch, {"song.example": ["127.0.0.1", "127.0.0.2"]})
+    with http_server(respond) as base:
+        url = base.replace("127.0.0.1", "song.example")
+        with pytest.raises(SourceFetchFailed, match="without sending a response"):
+            await get(f"{url}/x", tmp_path / "file")
+    assert asked == [url.removeprefix("http://")]
+
+
+async def test_a_name_is_resolved_and_checked_as_idna_2008_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.sni_callback = lambda _socket, name, _context: asked.append(name)
+    resolve_as(monkeypatch, {"xn--strae-oqa.example": ["127.0.0.1"]})
+
+    def shake_hands(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, pytest.raises(ssl.SSLError):  # it has no certificate
+            server.wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=shake_hands, args=[listener])
+        thread.start()
+        with pytest.raises(SourceFetchFailed, match="could not be fetched"):
+            await get(f"https://straße.example:{listener.getsockname()[1]}/x", tmp_path / "file")
+        thread.join()
+    assert asked == ["xn--strae-oqa.example"]
+
+
+async def test_making_a_client_does_not_hold_up_the_event_loop() -> None:
+    async with vetted_client((), 1.0):
+        pass
+    start = time.perf_counter()
+    for _ in range(20):
+        async with vetted_client((), 1.0):
+            pass
+    assert (time.perf_counter() - start) / 20 < 0.015  # reading the certificates takes some 50 ms

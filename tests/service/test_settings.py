@@ -2,11 +2,13 @@
 
 import dataclasses
 import ipaddress
+import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
-from service.settings import Settings, SettingsError, load_settings
+from service.settings import Settings, SettingsError, load_settings, unknown_variables
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -34,6 +36,62 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
     config.write_text(text)
     with pytest.raises(SettingsError):
         load_settings({"STEMSCRIBE_CONFIG": str(config)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("port", 65_536, "PORT must be at most 65535, not 65536"),
+        ("port", -1, "PORT must be at least 0"),
+        ("secret", "fifteen bytes..", "SECRET must have at least 16 bytes"),
+        ("separation_model", "basic-pitch", "SEPARATION_MODEL must be one of htdemucs, htdemucs_6s, htdemucs_ft, not"),
+        ("separation_model", "demucs9", "SEPARATION_MODEL must be one of .*, not 'demucs9'"),
+        ("database_url", "nonsense", r"DATABASE_URL is no database address. Write postgresql\+asyncpg://"),
+        ("database_url", "postgresql+asyncpg://me@host:port/db", "DATABASE_URL is no database address"),
+        ("database_url", "postgresql://me:hush@host/db", r"DATABASE_URL .*postgresql\+asyncpg://, not postgresql://"),
+        ("database_url", "sqlite:///file.db", r"DATABASE_URL must begin with sqlite\+aiosqlite://"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_at_once(name: str, value: object, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"STEMSCRIBE_{message}") as refused:
+        load_settings({f"STEMSCRIBE_{name.upper()}": str(value), "STEMSCRIBE_CONFIG": "none"})
+    assert "hush" not in refused.value.message
+
+
+def test_a_database_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "postgresql+asyncpg://me@host/db"
+    assert Settings(database_url=address).resolved_database_url == address
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(SettingsError, match=r"DATABASE_URL needs the Python package asyncpg.*extra `postgres`"):
+        Settings(database_url=address)
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("music.example", "http://music.example:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("fd00::5", "http://[fd00::5]:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+    ],
+)
+def test_links_lead_to_where_the_api_listens(host: str, base: str) -> None:
+    assert Settings(host=host).resolved_public_url == base
+    assert Settings(host=host, public_url="https://example.com/").resolved_public_url == "https://example.com"
+
+
+def test_the_data_folder_may_have_any_name(tmp_path: Path) -> None:
+    for name in ("plain", "what? now", "100%20", "a#b", "ü@x:y"):
+        folder = tmp_path / name
+        assert make_url(Settings(data_dir=folder).resolved_database_url).database == str(folder / "stemscribe.db")
+
+
+def test_misspelt_variables_are_found() -> None:
+    environ = {"STEMSCRIBE_PROT": "1", "STEMSCRIBE_PORT": "1", "STEMSCRIBE_CONFIG": "x", "PATH": "/", "STEMSCRIBE_": ""}
+    assert unknown_variables(environ) == ["STEMSCRIBE_", "STEMSCRIBE_PROT"]
+    assert unknown_variables(Settings().environment()) == []
 
 
 def test_the_readme_lists_every_setting_with_its_meaning() -> None:

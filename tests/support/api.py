@@ -9,7 +9,7 @@ import httpx
 
 from service.context import Context
 from service.kie.present import callback_body
-from service.worker.deliveries import RETRY_DELAYS_S
+from service.worker.deliveries import RETRY_DELAYS_S, Deliverer
 from service.worker.worker import Worker
 from support.audio import wav_bytes
 from support.clock import ManualClock
@@ -61,10 +61,14 @@ class Api:
         return answer["data"]
 
     async def separated(
-        self, *, source: dict[str, str] | None = None, type: str | None = "split_stem"
+        self,
+        *,
+        source: dict[str, str] | None = None,
+        type: str | None = "split_stem",
+        callback_url: str = CALLBACK,
     ) -> dict[str, Any]:
         source = source or self.source(await self.upload())
-        body = {**source, "type": type, "callBackUrl": CALLBACK}
+        body = {**source, "type": type, "callBackUrl": callback_url}
         task_id = (await self.post("/api/v1/vocal-removal/generate", body))["data"]["taskId"]
         await self.work()
         return await self.record("vocal-removal", task_id)
@@ -82,19 +86,12 @@ class Api:
         return json.loads(callback_body(record, self.context.links))
 
     async def exhaust_callback(self) -> None:
-        """Let every attempt to deliver the due callbacks fail."""
-        from service.db.models import OutboxState
-
-        for _ in range(len(RETRY_DELAYS_S) + 1):
-            for item in await self.context.store.outbox.claim(100, 0):
-                await self.context.store.outbox.settle(
-                    item,
-                    state=OutboxState.DEAD if item.attempts > len(RETRY_DELAYS_S) else OutboxState.PENDING,
-                    due_ms=self.clock.now_ms(),
-                    started_ms=self.clock.now_ms(),
-                    status_code=500,
-                    error="HTTP status 500",
-                )
+        """Deliver what is due until nothing is: to receivers that fail, every attempt there is."""
+        deliverer = Deliverer(self.context)
+        for delay_s in (*RETRY_DELAYS_S, 0):
+            assert await deliverer.deliver_due() == 1
+            self.clock.advance(delay_s * 1.2)
+        assert await deliverer.deliver_due() == 0
 
     def path_of(self, url: str) -> str:
         parts = urlsplit(url)

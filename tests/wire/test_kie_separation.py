@@ -1,9 +1,12 @@
 """``vocal-removal``: every field of requests, answers, records and callbacks, and every refusal."""
 
+import dataclasses
+import ipaddress
 from typing import Any
 
 import pytest
 from support.api import Api
+from support.servers import answer, http_server
 
 from service.context import Context
 
@@ -129,6 +132,10 @@ def _corrupt(_: Any) -> None:
         ({"callBackUrl": "http://169.254.169.254/"}, 422, "not a public one"),
         ({"callBackUrl": "http://[::ffff:10.0.0.1]/"}, 422, "not a public one"),
         ({"callBackUrl": "http://2130706433/"}, 422, "not a public one"),
+        ({"callBackUrl": "http://xn--/"}, 422, "callBackUrl must be an http or https URL. The host name 'xn--' is not"),
+        ({"callBackUrl": "http://93.184.215.14:12345678901234567890/"}, 422, "The port must be between 1 and 65535."),
+        ({"callBackUrl": "http://93.184.215.14:0/"}, 422, "The port must be between 1 and 65535."),
+        ({"callBackUrl": "http://93.184.215.14/\x00"}, 422, "callBackUrl must be an http or https URL."),
         ({"callBackUrl": 7}, 422, "callBackUrl"),
         ({"type": "split_everything"}, 422, "type must be one of separate_vocal, split_stem"),
         ({"taskId": None}, 422, "taskId is required beside audioId."),
@@ -136,8 +143,16 @@ def _corrupt(_: Any) -> None:
         ({"taskId": None, "audioId": None}, 422, "Give either taskId and audioId, or audioUrl."),
         ({"audioUrl": "http://93.184.215.14/song.mp3"}, 422, "Give either taskId and audioId, or audioUrl."),
         ({"taskId": "0" * 32}, 422, "Record does not exist"),
+        ({"taskId": "\x00" * 32}, 422, "Record does not exist"),
+        ({"taskId": "x" * 100_000}, 422, "Record does not exist"),
         ({"taskId": ["x"]}, 422, "taskId"),
         ({"audioId": "unknown"}, 422, "Record does not exist"),
+        ({"audioId": "\x00"}, 422, "Record does not exist"),
+        (
+            {"taskId": None, "audioId": None, "audioUrl": "http://stemscribe.test/files/\x00/a.mp3"},
+            422,
+            "Record does not exist",
+        ),
         ({"taskId": None, "audioId": None, "audioUrl": "file:///etc/passwd"}, 422, "audioUrl must be an http or https"),
         ({"taskId": None, "audioId": None, "audioUrl": "http://10.1.2.3/a.mp3"}, 422, "not a public one"),
     ],
@@ -152,16 +167,20 @@ async def test_refusals_name_the_field(api: Api, changes: dict[str, Any], code: 
 
 
 async def test_malformed_bodies(api: Api) -> None:
-    for content in (b"{", b"", b"\xff\xfe", b"taskId=1"):
-        headers = {**api.headers, "Content-Type": "application/json"}
-        response = await api.http.post("/api/v1/vocal-removal/generate", content=content, headers=headers)
+    path = "/api/v1/vocal-removal/generate"
+    headers = {**api.headers, "Content-Type": "application/json"}
+    for content in (b"{", b"\xff\xfe", b"taskId=1", b'{"type": "\xff"}', b"[" * 200_000):
+        response = await api.http.post(path, content=content, headers=headers)
         assert response.status_code == 200
-        assert response.json()["code"] in (400, 422)
-        assert response.json()["data"] is None
-    response = await api.http.post("/api/v1/vocal-removal/generate", json=[1], headers=api.headers)
-    assert response.json()["code"] == 422
-    big = await api.http.post("/api/v1/vocal-removal/generate", json={"type": "x" * 1_100_000}, headers=api.headers)
+        assert response.json() == {"code": 400, "msg": "The body is not valid JSON.", "data": None}, content
+    for content in (b"", b"[1]", b"7", b"null"):
+        response = await api.http.post(path, content=content, headers=headers)
+        assert response.json() == {"code": 422, "msg": "The body must be a JSON object.", "data": None}, content
+    big = await api.http.post(path, json={"type": "x" * 1_100_000}, headers=api.headers)
     assert big.json()["code"] == 413
+    assert big.json()["msg"] == "The request body is larger than the limit of 1 MB."
+    wrong_method = await api.http.get(path, headers=api.headers)
+    assert (wrong_method.status_code, wrong_method.json()["code"]) == (200, 404)
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "Basic abc", "Bearer stsc_" + "0" * 56])
@@ -207,8 +226,9 @@ async def test_a_revoked_key_is_refused(api: Api, context: Context) -> None:
 
 async def test_record_info_of_what_is_not_there(api: Api) -> None:
     assert (await api.get("/api/v1/vocal-removal/record-info"))["code"] == 422
-    unknown = await api.get("/api/v1/vocal-removal/record-info", taskId="f" * 32)
-    assert unknown == {"code": 404, "msg": "Record does not exist", "data": None}
+    for task_id in ("f" * 32, "\x00", "F" * 5000, "é"):
+        unknown = await api.get("/api/v1/vocal-removal/record-info", taskId=task_id)
+        assert unknown == {"code": 404, "msg": "Record does not exist", "data": None}
     uploaded = await api.upload()
     other_kind = await api.get("/api/v1/vocal-removal/record-info", taskId=uploaded["taskId"])
     assert other_kind["code"] == 404
@@ -229,8 +249,12 @@ async def test_a_record_is_gone_when_its_time_is_over(api: Api) -> None:
 
 
 async def test_callback_exception_when_every_delivery_failed(api: Api) -> None:
-    done = await api.separated()
-    await api.exhaust_callback()
+    allow = (ipaddress.ip_network("127.0.0.0/8"),)
+    api.context.settings = dataclasses.replace(api.context.settings, allow_addresses=allow)
+    with http_server(lambda handler, _: answer(handler, 500)) as base:
+        done = await api.separated(callback_url=base)
+        assert done["successFlag"] == "SUCCESS"
+        await api.exhaust_callback()
     after = await api.record("vocal-removal", done["taskId"])
     assert after["successFlag"] == "CALLBACK_EXCEPTION"
     assert after["response"]["vocalUrl"]

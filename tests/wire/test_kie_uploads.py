@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -55,7 +56,26 @@ async def test_an_upload_by_address(api: Api) -> None:
     assert set(response.json()["data"]) == ANSWER_FIELDS
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x.wav", "/abs/olute.wav", "a\x00b.wav", "...", ""])
+async def test_a_name_that_arrives_in_pieces(api: Api) -> None:
+    """A proxy may cut a body anywhere, in the middle of a character too."""
+    parts = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    name = parts % (b"fileName", b"", "夜の歌.wav".encode())
+    body = name + parts % (b"file", b'; filename="x.wav"', wav_bytes()) + b"--b--\r\n"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, 120):
+            yield body[at : at + 1]
+        yield body[120:]
+
+    response = await api.http.post(
+        "/api/file-stream-upload",
+        content=pieces(),
+        headers={**api.headers, "Content-Type": "multipart/form-data; boundary=b"},
+    )
+    assert response.json()["data"]["fileName"] == "夜の歌.wav"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x.wav", "/abs/olute.wav", "a\x00b.wav", "...", "..", ""])
 async def test_names_are_only_names(api: Api, name: str) -> None:
     response = await post_file(api, wav_bytes(), fileName=name, uploadPath="../../..")
     assert response.status_code == 200
@@ -103,6 +123,10 @@ async def test_broken_forms(api: Api) -> None:
         headers={**api.headers, "Content-Type": "multipart/form-data; boundary=b"},
     )
     assert cut.status_code == 400
+    twice = await api.http.post(
+        "/api/file-stream-upload", files=[("file", wav_bytes()), ("file", wav_bytes())], headers=api.headers
+    )
+    assert (twice.status_code, twice.json()["msg"]) == (400, "The form has more than one part named file.")
     huge_field = await post_file(api, wav_bytes(), fileName="x" * 10_000)
     assert huge_field.status_code == 413
     assert list(api.context.storage.scratch_dir.iterdir()) == []
@@ -127,3 +151,9 @@ async def test_an_address_that_fails(api: Api) -> None:
         response = await api.http.post("/api/file-url-upload", json={"fileUrl": f"{base}/x"}, headers=api.headers)
     assert response.status_code == 400
     assert "HTTP status 404" in response.json()["msg"]
+
+
+async def test_unknown_upload_paths_keep_the_upload_envelope(api: Api) -> None:
+    response = await api.http.post("/api/file-base64-upload", json={}, headers=api.headers)
+    assert response.status_code == 404
+    assert set(response.json()) == {"success", "code", "msg"}

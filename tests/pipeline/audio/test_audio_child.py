@@ -1,5 +1,6 @@
 """The process that decodes: what it may not do, and what is said when it tries."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,14 @@ def test_an_endless_loop_runs_out_of_processor_time() -> None:
     with (
         python("while True: pass", DecodeLimits(cpu_s=1)) as child,
         pytest.raises(AudioLimitExceeded, match="all the processor time it may have, which is 1 s"),
+    ):
+        run_to_its_end(child)
+
+
+def test_the_signal_that_some_systems_send_first_means_the_same() -> None:
+    with (
+        python("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)") as child,
+        pytest.raises(AudioLimitExceeded, match="all the processor time it may have"),
     ):
         run_to_its_end(child)
 
@@ -105,6 +114,12 @@ def test_leaving_the_context_kills_the_whole_group(tmp_path: Path) -> None:
         assert child.read_line() == b"started"
     time.sleep(0.8)
     assert not mark.exists()
+
+
+def test_leaving_the_context_after_the_group_has_gone() -> None:
+    with python("print('done')") as child:
+        assert child.read(1000) == b"done\n"
+        os.waitpid(child._process.pid, 0)  # as whoever collects all children of this process would
 
 
 def test_ffmpeg_comes_from_the_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

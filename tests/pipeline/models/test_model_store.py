@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.servers import http_server
 
 from pipeline.errors import Cancelled, ChecksumMismatch, ModelError, ModelMissing, ModelUnavailable, UnknownModel
 from pipeline.models.catalogue import DistributionSource, ModelEntry, NpmSource, WeightFile
 from pipeline.models.download import Patience
 from pipeline.models.sources import PullProgress
 from pipeline.models.store import ModelStore, default_root
+from pipeline.models.tensors import tensor_digest, write_safetensors
 
 HALF = 1_500_000
 GIVEN_UP_WITHIN_S = 3.0
@@ -179,6 +182,38 @@ def test_a_wrong_checksum_is_refused(hub, small_model, contents, make_store):
     assert {left.name for left in (store.root / "small").iterdir()} <= {"pull.lock", "small.bin.part.etag"}
     hub.serve(small_model, contents)
     assert store.pull("small")[0].read_bytes() == contents
+
+
+def test_a_length_that_is_no_number_is_no_answer(small_model, make_store, monkeypatch):
+    def respond(handler, _body):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "many")
+        handler.end_headers()
+
+    with http_server(respond) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        with pytest.raises(ModelUnavailable, match="Content-Length"):
+            make_store(small_model).pull("small")
+
+
+@pytest.mark.parametrize("pinned_right", [True, False])
+def test_verifying_compares_the_tensors_too(pinned_right, hub, small_model, make_store, tmp_path):
+    tensors = {"a": np.arange(6, dtype=np.float16).reshape(2, 3)}
+    write_safetensors(tmp_path / "made", tensors, {})
+    contents = (tmp_path / "made").read_bytes()
+    model = replace(
+        small_model,
+        files=(WeightFile("small.safetensors", len(contents), hashlib.sha256(contents).hexdigest()),),
+        tensor_sha256=tensor_digest(tensors if pinned_right else {"a": tensors["a"].T}),
+    )
+    hub.serve(model, contents)
+    store = make_store(model)
+    store.pull("small")
+    if pinned_right:
+        store.verify("small")
+    else:
+        with pytest.raises(ChecksumMismatch, match=f"tensors of small .* {tensor_digest(tensors)}"):
+            store.verify("small")
 
 
 def test_a_server_that_tells_no_length_will_do(hub, small_model, contents, make_store):

@@ -1,4 +1,5 @@
 import shutil
+import tracemalloc
 
 import numpy as np
 import pretty_midi
@@ -37,12 +38,12 @@ def source(tmp_path):
     return write
 
 
-def melody() -> np.ndarray:
+def melody(rate_hz: int = RATE_HZ) -> np.ndarray:
     """Five tones, one every half second from 0.25 s on, in both channels: float32, shape (2, 3 s)."""
-    audio = np.zeros((2, 3 * RATE_HZ), dtype=np.float32)
+    audio = np.zeros((2, 3 * rate_hz), dtype=np.float32)
     for index, pitch in enumerate((48, 55, 52, 60, 48)):
-        start = round((0.25 + 0.5 * index) * RATE_HZ)
-        sound = 0.2 * tone(pitch, 0.45, rate_hz=RATE_HZ)
+        start = round((0.25 + 0.5 * index) * rate_hz)
+        sound = 0.2 * tone(pitch, 0.45, rate_hz=rate_hz)
         audio[:, start : start + len(sound)] += sound
     return audio
 
@@ -55,6 +56,29 @@ def test_every_pitched_stem_becomes_its_instrument(store, source, stem):
     assert instrument.stem == stem
     assert [note.pitch for note in instrument.notes if note.velocity > 0.4] == [48, 55, 52, 60, 48]
     assert list(instrument.notes) == sorted(instrument.notes, key=lambda note: (note.start_s, note.pitch))
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 48_000, 192_000])
+def test_the_rate_of_the_audio_does_not_matter(store, source, rate_hz):
+    instrument = Transcription(store).transcribe_stem("bass", source(melody(rate_hz), rate_hz))
+    loud = [note for note in instrument.notes if note.velocity > 0.4]
+    assert [note.pitch for note in loud] == [48, 55, 52, 60, 48]
+    assert [note.start_s for note in loud] == pytest.approx([0.25, 0.75, 1.25, 1.75, 2.25], abs=0.03)
+    assert max(note.end_s for note in instrument.notes) <= 3
+
+
+def test_a_high_rate_costs_no_memory(empty_store, tmp_path):
+    """A minute of stereo at 192 kHz: its mono would be 46 MB, at 44.1 kHz it is 11, and blocks take a few more."""
+    path = tmp_path / "long.f32"
+    with path.open("wb") as file:
+        file.truncate(60 * 192_000 * 2 * 4)
+    tracemalloc.start()
+    try:
+        assert Transcription(empty_store).transcribe_stem("drums", AudioSource(path, 192_000, 2, 60 * 192_000)) is None
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 30_000_000
 
 
 def test_names_are_spelled_as_general_midi_has_them():

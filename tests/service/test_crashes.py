@@ -1,0 +1,165 @@
+"""Deaths at bad moments: within a migration, between a commit and its answer, between storing and recording."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.api import Api
+from support.audio import wav_bytes
+from support.clock import ManualClock
+from support.pipeline import FakePipeline
+from support.process import environment, stemscribe
+
+from pipeline.errors import Cancelled
+from service.context import Context
+from service.db.database import Database
+from service.db.models import ApiKey, TaskKind, TaskStatus
+from service.storage import task_key
+from service.store.leases import LeaseStore
+from service.store.records import Claim, Outcome
+from service.worker.janitor import Janitor
+from service.worker.progress import JobProgress
+from service.worker.worker import Worker
+
+UPGRADE = "import asyncio, sys; from service.db.database import Database; asyncio.run(Database(sys.argv[1]).upgrade())"
+
+
+def test_a_first_start_that_is_killed_anywhere_can_be_repeated(tmp_path: Path) -> None:
+    """The database file is there before its tables are: kill right then, and at some moments after."""
+    for number, pause_s in enumerate((0.0, 0.01, 0.03, 0.06, 0.1)):
+        path = tmp_path / f"{number}.db"
+        url = f"sqlite+aiosqlite:///{path}"
+        process = subprocess.Popen([sys.executable, "-c", UPGRADE, url])
+        while not path.exists() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(pause_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        again = subprocess.run([sys.executable, "-c", UPGRADE, url], capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+        with sqlite3.connect(path) as connection:
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchall() != []
+        connection.close()
+
+
+async def test_many_processes_may_start_on_an_empty_database_at_once(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
+    databases = [Database(url) for _ in range(5)]
+    await asyncio.gather(*(database.upgrade() for database in databases))
+    assert await databases[0].at_head()
+    for database in databases:
+        await database.close()
+
+
+async def test_a_success_whose_commit_was_never_answered_keeps_its_files(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed = LeaseStore.succeed
+
+    async def commit_and_break(self: LeaseStore, claim: Claim, outcome: Outcome) -> None:
+        await succeed(self, claim, outcome)
+        raise ConnectionResetError("the database went away after the commit")
+
+    monkeypatch.setattr(LeaseStore, "succeed", commit_and_break)
+    done = await api.separated()
+    assert done["successFlag"] == "SUCCESS"
+    for item in done["response"]["originData"]:
+        assert (await api.get_bytes(item["audio_url"])).startswith(b"fLaC")
+
+
+async def test_an_upload_that_cannot_be_recorded_leaves_no_file(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def break_down(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError("the database is away")
+
+    monkeypatch.setattr(type(api.context.store.tasks), "create_upload", break_down)
+    response = await api.http.post("/api/file-stream-upload", files={"file": wav_bytes()}, headers=api.headers)
+    assert response.status_code == 500
+    assert [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()] == []
+
+
+async def test_old_files_without_a_record_are_swept_and_others_are_not(api: Api, clock: ManualClock) -> None:
+    uploaded = await api.upload()
+    context, orphan = api.context, "ef" * 16
+    path = context.storage.scratch_dir / "x"
+    path.write_bytes(b"nobody's")
+    context.storage.put(path, key=task_key(orphan, "source.wav"), role="source", name="x")
+    now_s = clock.now_ms() / 1000
+    for task_id in (orphan, uploaded["taskId"]):
+        os.utime(context.storage.path(task_key(task_id)), (now_s, now_s))
+    janitor = Janitor(context)
+    assert await janitor.delete_orphans() == 0  # it may be an upload in progress
+    clock.advance(3700)
+    assert await janitor.delete_orphans() == 1
+    assert not context.storage.path(task_key(orphan)).exists()
+    assert await api.get_bytes(uploaded["downloadUrl"]) == wav_bytes()
+
+
+async def test_a_record_stays_as_long_as_its_files_cannot_be_deleted(
+    api: Api, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploaded = await api.upload()
+    clock.advance(15 * 24 * 3600)
+
+    def busy(_: str) -> None:
+        raise PermissionError("busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(api.context.storage, "delete", busy)
+        with pytest.raises(PermissionError):
+            await Janitor(api.context).delete_expired()
+    assert await api.context.store.tasks.exists(uploaded["taskId"])
+    assert await Janitor(api.context).delete_expired() == 1
+    assert not await api.context.store.tasks.exists(uploaded["taskId"])
+
+
+async def test_a_stored_file_that_is_gone_is_not_found(api: Api) -> None:
+    uploaded = await api.upload()
+    for path in api.context.storage.files_dir.rglob("source.wav"):
+        path.unlink()
+    assert (await api.http.get(api.path_of(uploaded["downloadUrl"]))).status_code == 404
+
+
+async def test_a_stop_ends_a_download_at_once() -> None:
+    progress = JobProgress()
+    started = asyncio.get_running_loop().time()
+    asyncio.get_running_loop().call_later(0.05, progress.stop)
+    with pytest.raises(Cancelled):
+        await progress.unless_stopped(asyncio.sleep(30))
+    assert asyncio.get_running_loop().time() - started < 5
+
+
+async def test_a_job_that_does_not_stop_is_handed_back_and_can_write_nothing_more(
+    context: Context, key: ApiKey, pipeline: FakePipeline
+) -> None:
+    task = await context.store.tasks.create(
+        key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=None, parent_task_id="none"
+    )
+    claim = await context.store.leases.claim("stubborn")
+    assert claim is not None
+    worker = Worker(context, pipeline, "stubborn")  # type: ignore[arg-type]
+    worker._claim = claim
+    await worker.abandon()
+    record = await context.store.tasks.record(task.id)
+    assert record is not None
+    assert (record.task.status, record.task.attempt) == (TaskStatus.QUEUED, 0)
+    await worker.abandon()  # again: nothing to hand back, nothing breaks
+
+
+def test_two_first_commands_at_once(tmp_path: Path) -> None:
+    env = environment(tmp_path / "data")
+    command = [sys.executable, "-m", "service.cli", "keys", "create"]
+    started = [
+        subprocess.Popen([*command, name], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for name in ("one", "two", "three")
+    ]
+    for process in started:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err.decode()
+    assert stemscribe("keys", "list", env={**env, "COLUMNS": "200"}).stdout.count("stsc_") == 3
