@@ -45,8 +45,15 @@ class AudioWriter:
         )
 
     def write(self, samples: NDArray[np.int32]) -> None:
-        """Append samples: int32, shape (channels, n), as :func:`quantise` gives them."""
-        self._file.write(np.ascontiguousarray((samples << self._shift).T))  # libsndfile takes int32 left-justified
+        """Append samples: int32, shape (channels, n), as :func:`quantise` gives them.
+
+        Raises:
+            OSError: they cannot be written, as on a full disk.
+        """
+        try:
+            self._file.write(np.ascontiguousarray((samples << self._shift).T))  # libsndfile: int32, left-justified
+        except sf.LibsndfileError as error:
+            raise OSError(f"{self._file.name} cannot be written: {error.error_string}") from error
 
     def close(self) -> None:
         """Finish the file; safe to call twice."""

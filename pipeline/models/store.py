@@ -98,6 +98,19 @@ class ModelStore:
             ModelMissing: not in the cache.
             ChecksumMismatch: names the file, both checksums and what to do.
         """
+        self.check_files(name)
+        entry = find(name, self.catalogue)
+        if entry.tensor_sha256 is not None:
+            _verify_tensors(name, self._paths(entry), entry.tensor_sha256)
+
+    def check_files(self, name: str) -> None:
+        """Read every file of a model again and compare its checksum: 0.1 s for htdemucs.
+
+        Raises:
+            UnknownModel: no such name.
+            ModelMissing: not in the cache.
+            ChecksumMismatch: names the file, both checksums and what to do.
+        """
         entry = find(name, self.catalogue)
         for path, file in zip(self.require(name), entry.files, strict=True):
             found = file_digest(path)
@@ -106,8 +119,6 @@ class ModelStore:
                     f"{path} is damaged: its SHA-256 is {found}, not {file.sha256}. "
                     f"Delete it, then fetch it again: stemscribe models pull {name}"
                 )
-        if entry.tensor_sha256 is not None:
-            _verify_tensors(name, self._paths(entry), entry.tensor_sha256)
 
     def status(self, name: str) -> ModelStatus:
         """Whether a model is here, told from names and sizes.

@@ -14,6 +14,7 @@ import onnxruntime as ort
 import soxr
 from numpy.typing import NDArray
 
+from pipeline.errors import ModelError
 from pipeline.notes import Note
 from pipeline.transcription.note_decoding import N_PITCHES, decode_notes
 
@@ -52,12 +53,20 @@ class BasicPitchNetwork:
 
     Args:
         path: the file ``nmp.onnx``.
+
+    Raises:
+        ModelError: the file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common class
+            raise ModelError(
+                f"{path} cannot be loaded: it may be damaged. Delete it, then fetch it again: stemscribe models pull"
+            ) from error
 
     def activations(self, samples: NDArray[np.float32], rate_hz: int) -> Activations:
         """Run the network over a whole recording.

@@ -48,22 +48,27 @@ def models_pull(names: tuple[str, ...]) -> None:
 @models.command("verify")
 @click.argument("names", nargs=-1)
 def models_verify(names: tuple[str, ...]) -> None:
-    """Read weights again and compare their checksums; without NAMES, all that are here."""
-    store = model_store(load_settings())
-    for name in names or [name for name in CATALOGUE if store.status(name).present]:
+    """Read weights again and compare their checksums; without NAMES, those needed and all others that are here."""
+    settings = load_settings()
+    store = model_store(settings)
+    needed = needed_models(settings)
+    here = [name for name in CATALOGUE if name in needed or store.status(name).present]
+    for name in names or here:
         store.verify(name)
         click.echo(f"{name}: as pinned", err=True)
 
 
 def ensure_models(settings: Settings, names: Iterable[str]) -> None:
-    """Fetch those weights that are not here, with a progress bar on standard error.
+    """Fetch those weights that are not here, with a progress bar on standard error; check those that are.
 
     Raises:
         ModelError: they cannot be had; the message says why.
     """
     store = model_store(settings)
     for name in names:
-        if not store.status(name).present:
+        if store.status(name).present:
+            store.check_files(name)
+        else:
             _pull(store, name)
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.errors import AudioError, PipelineError
+from pipeline.memory import keep_freed_memory
 from pipeline.notes import Instrument
 from pipeline.song import Report, SongPipeline
 from pipeline.transcription.routing import ROUTES
@@ -110,6 +111,7 @@ def separate(
 @_common
 @click.option(
     "--stem",
+    type=click.Choice(sorted({*ROUTES, _DEFAULT_STEM})),
     help=f"What the audio is: {', '.join(ROUTES)}, other. Default: the file's name where it is one of these "
     f"(drums.flac), else {_DEFAULT_STEM}.",
 )
@@ -141,6 +143,7 @@ def _prepare(output: Path) -> None:
 
 def _pipeline(settings: Settings, *needed: str) -> SongPipeline:
     ensure_models(settings, needed)
+    keep_freed_memory()
     return SongPipeline(
         model_store(settings),
         separation_model=settings.separation_model,

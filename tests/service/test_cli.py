@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.process import environment, stemscribe
 
+from pipeline.models.store import ModelStore
 from service.cli.songs import _folders
 from service.demo.__main__ import stop
 
@@ -252,3 +253,34 @@ def test_make_passes_every_wheel_folder_on(given: dict[str, str], env: dict[str,
 def test_make_help_lists_the_targets(env: dict[str, str]) -> None:
     ran = subprocess.run(["make", "help"], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "\ndemo      a song through separation and MIDI" in ran.stdout
+
+
+def test_a_stem_is_one_of_those_there_are_and_no_path(env: dict[str, str], tmp_path: Path) -> None:
+    ran = stemscribe("midi", "song.wav", "-o", str(tmp_path / "out"), "--stem", "../../evil", env=env)
+    assert ran.returncode == 2
+    assert "'../../evil' is not one of" in ran.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.weights
+def test_damaged_weights_are_told_before_anything_is_done_with_them(
+    env: dict[str, str], tmp_path: Path, model_store: ModelStore
+) -> None:
+    whole = model_store.pull("basic-pitch")[0]
+    damaged = tmp_path / "models" / "basic-pitch" / whole.name
+    damaged.parent.mkdir(parents=True)
+    content = bytearray(whole.read_bytes())
+    content[1000:1100] = bytes(100)
+    damaged.write_bytes(content)
+    env = {**env, "STEMSCRIBE_MODELS_DIR": str(tmp_path / "models")}
+    for command in (
+        ["midi", "song.wav", "-o", str(tmp_path / "out")],
+        ["models", "pull", "basic-pitch"],
+        ["models", "verify", "basic-pitch"],
+    ):
+        ran = stemscribe(*command, env=env)
+        assert ran.returncode == 3, command
+        assert f"{damaged} is damaged" in ran.stderr
+        assert "stemscribe models pull basic-pitch" in ran.stderr
+    unchecked = stemscribe("models", "verify", env={**env, "STEMSCRIBE_MODELS_DIR": str(tmp_path / "none")})
+    assert unchecked.returncode == 3

@@ -49,7 +49,7 @@ def reference(model: SeparationModel, mix: AudioSource) -> NDArray[np.float32]:
 
 def test_equals_the_reference(model: SeparationModel, song: AudioSource, in_float32: NDArray[np.float32]) -> None:
     expected = reference(model, song)
-    assert (np.abs(expected).max(axis=(1, 2)) > 0.02).all()  # every stem of this music is heard
+    assert (power(expected) > 0.01**2).all()  # every stem of this music is heard
     assert np.abs(in_float32 - expected).max() < FULL_SCALE_TOLERANCE
 
 
@@ -60,10 +60,15 @@ def test_equals_the_reference_in_less_than_a_segment(model: SeparationModel, tmp
 
 
 def test_bfloat16_is_close(model: SeparationModel, song: AudioSource, in_float32: NDArray[np.float32]) -> None:
-    error = separated(Separator(model, device="cpu", precision="bf16"), song) - in_float32
-    sdr_db = 10 * np.log10(np.square(in_float32).sum((1, 2)) / np.square(error).sum((1, 2)))
-    # 40 dB below a stem is 30 dB below what even the best separators get wrong.
-    assert dict(zip(model.sources, sdr_db, strict=True)) == pytest.approx(dict.fromkeys(model.sources, 60), abs=20)
+    error = power(separated(Separator(model, device="cpu", precision="bf16"), song) - in_float32)
+    # The best separators are wrong by a tenth of a stem's power; this adds a thousandth or less to it.
+    assert (error < 1e-3 * power(in_float32)).all()
+    assert (error < 1e-4 * power(song.read(0, song.n_samples))).all()
+
+
+def power(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean square over channels and time."""
+    return np.square(samples).mean(axis=(-2, -1))
 
 
 def test_the_same_bytes_every_time(model: SeparationModel, tmp_path: Path) -> None:
