@@ -27,7 +27,6 @@ from service.worker.worker import Worker
 _log = logging.getLogger(__name__)
 
 _NICENESS = 10  # the API must get the processor at once while a song is separated
-_DELIVER_EVERY_S = 0.25
 _REAP_EVERY_S = 2.0
 _EXPIRE_EVERY_S = 60.0
 _ORPHANS_EVERY_S = 3600.0
@@ -65,7 +64,6 @@ async def _run(supervised: bool) -> None:
         loop.add_signal_handler(number, worker.stop)
     janitor, deliverer = Janitor(context), Deliverer(context)
     chores = [
-        asyncio.create_task(_every(_DELIVER_EVERY_S, deliverer.deliver_due)),
         asyncio.create_task(_every(_REAP_EVERY_S, janitor.reap_leases)),
         asyncio.create_task(_every(_EXPIRE_EVERY_S, janitor.delete_expired)),
         asyncio.create_task(_every(_ORPHANS_EVERY_S, janitor.delete_orphans)),
@@ -75,13 +73,13 @@ async def _run(supervised: bool) -> None:
         orphaned.add_done_callback(lambda _: worker.stop())
         chores.append(orphaned)
     working = asyncio.create_task(worker.run())
-    stopped = asyncio.create_task(worker.stopped())
-    await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    done, _ = await asyncio.wait({working}, timeout=_GRACE_S)
-    for chore in chores:
-        chore.cancel()
-    await asyncio.gather(*chores, return_exceptions=True)
-    if not done:
+    delivering = asyncio.create_task(deliverer.run(worker.stopping))
+    await worker.stopping.wait()
+    _, late = await asyncio.wait({working, delivering}, timeout=_GRACE_S)
+    for task in (*chores, delivering):
+        task.cancel()
+    await asyncio.gather(*chores, delivering, return_exceptions=True)
+    if working in late:
         _log.warning("the running task did not stop within %g s; it is handed back all the same", _GRACE_S)
         await worker.abandon()
         os._exit(1)  # a thread inside a native call cannot be ended any other way

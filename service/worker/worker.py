@@ -42,11 +42,11 @@ class Worker:
         self._owner = owner
         self._job: JobProgress | None = None
         self._claim: Claim | None = None
-        self._stopping = asyncio.Event()
+        self.stopping = asyncio.Event()  # set by stop(); others may wait for it
 
     def stop(self) -> None:
         """Claim nothing more and hand back what is being done; :meth:`run` then returns."""
-        self._stopping.set()
+        self.stopping.set()
         if self._job is not None:
             self._job.stop()
 
@@ -56,13 +56,9 @@ class Worker:
             with contextlib.suppress(LeaseLost):
                 await self._context.store.leases.hand_back(self._claim)
 
-    async def stopped(self) -> None:
-        """Wait until :meth:`stop` was called."""
-        await self._stopping.wait()
-
     async def run(self) -> None:
         """Do tasks until :meth:`stop`."""
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 worked = await self.run_once()
             except Exception:  # the database is away, say: the loop must outlive it
@@ -70,7 +66,7 @@ class Worker:
                 worked = False
             if not worked:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), _IDLE_POLL_S)
+                    await asyncio.wait_for(self.stopping.wait(), _IDLE_POLL_S)
 
     async def run_once(self) -> bool:
         """Claim and do one task; False when none is due."""
@@ -81,7 +77,7 @@ class Worker:
         for fence in range(1, claim.fence):  # what earlier claims of this task had stored belongs to nobody now
             await asyncio.to_thread(self._context.storage.delete, task_key(claim.task.id, fence))
         self._job, self._claim = JobProgress(), claim
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             self._job.stop()
         try:
             done = await self._do(claim, self._job)
