@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pipeline.models.store import ModelStore
-
 from service.settings import Settings
 
 TRANSCRIPTION_MODEL = "basic-pitch"

@@ -27,11 +27,8 @@ class Attention(nn.Module):
     def __init__(self, trained: nn.MultiheadAttention) -> None:
         super().__init__()
         self._heads = trained.num_heads
-        width = trained.embed_dim
-        self.project_query, self.project_key, self.project_value = (
-            _linear(trained.in_proj_weight[at : at + width], trained.in_proj_bias[at : at + width])
-            for at in range(0, 3 * width, width)
-        )
+        self.weights = nn.ParameterList(trained.in_proj_weight.chunk(3))  # of query, key and value
+        self.biases = nn.ParameterList(trained.in_proj_bias.chunk(3))
         self.project_out = trained.out_proj
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, **_ignored: object) -> tuple[Tensor, None]:
@@ -46,20 +43,14 @@ class Attention(nn.Module):
             Shape (batch, n_queries, width), and None for the scores that nobody asked for.
         """
         q, k, v = (
-            project(x).unflatten(-1, (self._heads, -1)).transpose(1, 2)  # (batch, heads, n, width / heads)
-            for project, x in ((self.project_query, query), (self.project_key, key), (self.project_value, value))
-        )
+            functional.linear(x, weight, bias).view(*x.shape[:2], self._heads, -1).transpose(1, 2)
+            for x, weight, bias in zip((query, key, value), self.weights, self.biases, strict=True)
+        )  # each of shape (batch, heads, n, width / heads)
         if q.device.type == "cpu" and q.dtype == torch.bfloat16:
             attended = _attend_in_cache(q, k, v)
         else:
             attended = functional.scaled_dot_product_attention(q, k, v)
         return self.project_out(attended.transpose(1, 2).flatten(2)), None
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight, layer.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
-    return layer
 
 
 def _attend_in_cache(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

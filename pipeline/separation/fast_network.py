@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.separation.fast_layers import Attention, ResidualBranch, TokenNorm
 
-_MULTIPLYING = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+_MULTIPLYING = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear, nn.Embedding, Attention)
 
 
 def make_fast(network: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -41,7 +41,7 @@ def make_fast(network: nn.Module, dtype: torch.dtype) -> nn.Module:
             layer.to(dtype)
     if isinstance(fast, HTDemucs):
         fast._ispec = MethodType(_inverse_spectrogram, fast)
-    return fast
+    return fast.requires_grad_(False)
 
 
 def _kept_precise(network: nn.Module) -> set[nn.Module]:

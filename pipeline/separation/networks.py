@@ -41,27 +41,27 @@ class Networks:
             ModelError: the networks give values that are not numbers.
         """
         with self._lock, torch.inference_mode():
-            estimate = self._weighted_mean(batch, stems, self._dtype)
-            if self._dtype != torch.float32 and not estimate.isfinite().all():
-                estimate = self._weighted_mean(batch, stems, torch.float32)
-        if not estimate.isfinite().all():
-            raise ModelError(
-                f"{self._model.name} gave values that are not numbers. Its weights may be damaged: try "
-                f"`stemscribe models verify {self._model.name}`."
-            )
-        return estimate
+            for dtype in dict.fromkeys((self._dtype, torch.float32)):
+                estimate = self._weighted_mean(batch, stems, dtype)
+                low, high = estimate.aminmax()
+                if low.isfinite() and high.isfinite():
+                    return estimate
+        raise ModelError(
+            f"{self._model.name} gave values that are not numbers. Its weights may be damaged: try "
+            f"`stemscribe models verify {self._model.name}`."
+        )
 
     def _weighted_mean(self, batch: Tensor, stems: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         weights = torch.tensor([[row[stem] for stem in stems] for row in self._model.weights])
-        total = torch.zeros(len(batch), len(stems), *batch.shape[1:])
+        weights /= weights.sum(0)
         batch = batch.to(self._device)
-        for index, weight in enumerate(weights):
-            if weight.any():
-                network = self._ready(index, dtype)
-                with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
-                    estimate = network(batch)
-                total += weight[:, None, None] * estimate[:, stems].float().cpu()
-        return total / weights.sum(0)[:, None, None]
+        parts = []
+        for index in weights.any(1).nonzero().flatten().tolist():
+            network = self._ready(index, dtype)
+            with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
+                estimate = network(batch)
+            parts.append(weights[index, :, None, None] * estimate[:, stems].float().cpu())
+        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def _make_ready(self, index: int, dtype: torch.dtype) -> nn.Module:
         return make_fast(self._model.networks[index], dtype).to(self._device)

@@ -118,9 +118,11 @@ def _model() -> "SeparationModel":
 
 
 def _separate_ours(mix: AudioSource, folder: Path) -> Figures:
+    from pipeline.memory import keep_freed_memory
     from pipeline.separation.separator import Separator
     from pipeline.separation.stems import separate
 
+    keep_freed_memory()  # as the command line and the worker do
     separator = Separator(_model(), device="cpu")
     start = time.perf_counter()
     separate(mix, separator, folder, two_stems=False, residual=False, scratch=folder)

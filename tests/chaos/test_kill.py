@@ -8,9 +8,9 @@ import numpy as np
 import psutil
 import pytest
 import soundfile as sf
-from support.process import RunningService, running_service
 
 from service.demo.receiver import CallbackReceiver
+from support.process import RunningService, running_service
 
 pytestmark = [pytest.mark.chaos, pytest.mark.weights]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import soundfile as sf
-from support.audio import tone
 
 from pipeline.models.store import ModelStore
 from pipeline.song import SongPipeline
+from support.audio import tone
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import ipaddress
 
 import httpx
 import pytest
-from support.names import resolve_as
 
 from service.errors import AddressRefused, SourceFetchFailed
 from service.net.addresses import endpoint, is_allowed, is_public, resolve
+from support.names import resolve_as
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from support.process import environment, stemscribe
 
 from pipeline.models.store import ModelStore
 from service.cli.songs import _folders
 from service.demo.__main__ import stop
+from support.process import environment, stemscribe
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +68,7 @@ def test_a_bad_setting_is_named(env: dict[str, str], name: str, value: str, mess
 def test_several_songs_in_one_call_of_which_some_are_none(env: dict[str, str], tmp_path: Path) -> None:
     """One good file, three bad ones: the good one is done, each bad one is told, the exit code says so."""
     import soundfile as sf
+
     from support.audio import tone
 
     (tmp_path / "a").mkdir()
@@ -145,6 +146,7 @@ def test_an_output_folder_that_cannot_be_made(env: dict[str, str], tmp_path: Pat
 @pytest.mark.weights
 def test_a_song_whose_name_begins_with_a_dash(env: dict[str, str], tmp_path: Path) -> None:
     import soundfile as sf
+
     from support.audio import tone
 
     sf.write(tmp_path / "-v.flac", tone(1.0, hz=220.0), 44_100)
@@ -156,6 +158,7 @@ def test_a_song_whose_name_begins_with_a_dash(env: dict[str, str], tmp_path: Pat
 @pytest.mark.weights
 def test_ctrl_c_leaves_nothing_half_written(env: dict[str, str], tmp_path: Path) -> None:
     import soundfile as sf
+
     from support.audio import tone
 
     sf.write(tmp_path / "long.flac", tone(120.0), 44_100)

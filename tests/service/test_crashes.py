@@ -11,11 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.api import Api
-from support.audio import wav_bytes
-from support.clock import ManualClock
-from support.pipeline import FakePipeline
-from support.process import environment, stemscribe
 
 from pipeline.errors import Cancelled
 from service.context import Context
@@ -27,6 +22,11 @@ from service.store.records import Claim, Outcome
 from service.worker.janitor import Janitor
 from service.worker.progress import JobProgress
 from service.worker.worker import Worker
+from support.api import Api
+from support.audio import wav_bytes
+from support.clock import ManualClock
+from support.pipeline import FakePipeline
+from support.process import environment, stemscribe
 
 UPGRADE = "import asyncio, sys; from service.db.database import Database; asyncio.run(Database(sys.argv[1]).upgrade())"
 

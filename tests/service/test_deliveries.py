@@ -12,8 +12,6 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from support.clock import ManualClock
-from support.servers import answer, http_server
 
 from service.context import Context
 from service.db.models import ApiKey, Delivery, OutboxState, TaskKind
@@ -21,6 +19,8 @@ from service.settings import Settings
 from service.store.records import Outcome
 from service.worker import deliveries
 from service.worker.deliveries import RETRY_DELAYS_S, Deliverer
+from support.clock import ManualClock
+from support.servers import answer, http_server
 
 Received = list[tuple[dict[str, str], dict[str, object]]]
 

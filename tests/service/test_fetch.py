@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from support.names import resolve_as
-from support.servers import answer, http_server
 
 from service.errors import AddressRefused, SourceFetchFailed, TooLarge
 from service.net.fetch import Fetched, fetch
 from service.net.transport import vetted_client
+from support.names import resolve_as
+from support.servers import answer, http_server
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 SONG = bytes(range(256)) * 400

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.api import Api
-from support.audio import wav_bytes
 
 from service.api.files import UnsatisfiableRange, parse_range
+from support.api import Api
+from support.audio import wav_bytes
 
 SONG = wav_bytes()
 

@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from support.api import Api
 
 from pipeline.models.store import ModelStore
+from support.api import Api
 
 
 async def test_live(api: Api) -> None:

@@ -1,13 +1,13 @@
 """Claims, fences and ends of tasks: what two workers may do to one task, and what they may not."""
 
 import pytest
-from support.clock import ManualClock
 
 from service.context import Context
 from service.db.models import ApiKey, TaskKind, TaskStatus
 from service.errors import LeaseLost
 from service.store.leases import MAX_ATTEMPTS
 from service.store.records import Claim, NewFile, NewTrack, Outcome, TaskRecord
+from support.clock import ManualClock
 
 CALLBACK = "https://client.example/callback"
 

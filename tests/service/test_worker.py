@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from support.clock import ManualClock
-from support.pipeline import FakePipeline
 
 from pipeline.errors import ModelUnavailable
 from pipeline.song import Report, SongPipeline
@@ -18,6 +16,8 @@ from service.store.leases import MAX_ATTEMPTS
 from service.store.records import NewTrack, TaskRecord
 from service.worker.janitor import Janitor
 from service.worker.worker import Worker
+from support.clock import ManualClock
+from support.pipeline import FakePipeline
 
 
 @pytest.fixture

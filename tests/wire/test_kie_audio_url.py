@@ -4,13 +4,13 @@ import dataclasses
 import ipaddress
 
 import pytest
-from support.api import Api
-from support.audio import wav_bytes
-from support.servers import answer, http_server
 
 from pipeline.errors import ModelUnavailable
 from pipeline.song import Report
 from service.settings import Settings
+from support.api import Api
+from support.audio import wav_bytes
+from support.servers import answer, http_server
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from typing import Any
 
 import mido
 import pytest
+
 from support.api import Api
 
 CALLBACK = "http://93.184.215.14/callback"

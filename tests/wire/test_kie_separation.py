@@ -5,10 +5,10 @@ import ipaddress
 from typing import Any
 
 import pytest
-from support.api import Api
-from support.servers import answer, http_server
 
 from service.context import Context
+from support.api import Api
+from support.servers import answer, http_server
 
 RECORD_FIELDS = {
     "taskId", "musicId", "audioId", "musicIndex", "callbackUrl", "completeTime", "createTime", "successFlag",

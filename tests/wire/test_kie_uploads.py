@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
+from service.settings import Settings
 from support.api import Api
 from support.audio import wav_bytes
 from support.servers import answer, http_server
-
-from service.settings import Settings
 
 ANSWER_FIELDS = {
     "success", "fileName", "filePath", "downloadUrl", "fileSize", "mimeType", "uploadedAt", "taskId", "audioId",

@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from support.servers import answer, http_server
 
 from pipeline.models.catalogue import HubSource, ModelEntry, WeightFile
 from pipeline.models.download import Patience
 from pipeline.models.store import ModelStore
+from support.servers import answer, http_server
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

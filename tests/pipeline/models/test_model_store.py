@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.servers import http_server
 
 from pipeline.errors import Cancelled, ChecksumMismatch, ModelError, ModelMissing, ModelUnavailable, UnknownModel
 from pipeline.models.catalogue import DistributionSource, ModelEntry, NpmSource, WeightFile
@@ -23,6 +22,7 @@ from pipeline.models.download import Patience
 from pipeline.models.sources import PullProgress
 from pipeline.models.store import ModelStore, default_root
 from pipeline.models.tensors import tensor_digest, write_safetensors
+from support.servers import http_server
 
 HALF = 1_500_000
 GIVEN_UP_WITHIN_S = 3.0

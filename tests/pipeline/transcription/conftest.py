@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bench.bench_note_decoding import generated_song, network_file, reference_module
 from numpy.typing import NDArray
+
+from bench.bench_note_decoding import generated_song, network_file, reference_module
 
 
 @pytest.fixture(scope="session")

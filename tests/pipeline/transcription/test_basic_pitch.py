@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from bench.bench_note_decoding import tone
 
+from bench.bench_note_decoding import tone
 from pipeline.transcription import basic_pitch
 from pipeline.transcription.basic_pitch import (
     HOP_SAMPLES,

@@ -4,8 +4,8 @@ import tracemalloc
 import numpy as np
 import pretty_midi
 import pytest
-from bench.bench_note_decoding import tone
 
+from bench.bench_note_decoding import tone
 from pipeline.audio.source import AudioSource
 from pipeline.errors import ModelMissing
 from pipeline.models.store import ModelStore
