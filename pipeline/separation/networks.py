@@ -52,7 +52,7 @@ class Networks:
         )
 
     def _weighted_mean(self, batch: Tensor, stems: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        weights = torch.tensor([[row[stem] for stem in stems] for row in self._model.weights])
+        weights = torch.tensor([[float(row[stem]) for stem in stems] for row in self._model.weights])
         weights /= weights.sum(0)
         batch = batch.to(self._device)
         parts = []

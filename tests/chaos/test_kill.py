@@ -1,6 +1,8 @@
 """What happens to an accepted song when processes die: it is finished, once, and nothing is left lying about."""
 
+import contextlib
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
@@ -47,11 +49,15 @@ def wait_for_progress(service: RunningService, task_id: str, least: float) -> No
         time.sleep(0.05)
 
 
-def left_over(service: RunningService, task_id: str) -> list[str]:
-    """Files of the data folder that belong to no finished result: scratch, and stored files of dead attempts."""
-    scratch = [str(path) for path in (service.data_dir / "scratch").rglob("*") if path.is_file()]
-    stored = {path.parent.name for path in (service.data_dir / "files").rglob("*.flac") if task_id in str(path)}
-    return scratch + [f"attempt {name}" for name in sorted(stored)][1:]
+def left_over(service: RunningService) -> list[str]:
+    """Files of the data folder that belong to nothing: in the scratch folder, or stored without a record."""
+    scratch = [path for path in (service.data_dir / "scratch").rglob("*") if path.is_file()]
+    with contextlib.closing(sqlite3.connect(service.data_dir / "stemscribe.db")) as connection:
+        known = {key for (key,) in connection.execute("SELECT storage_key FROM files")}
+    root = service.data_dir / "files"
+    stored = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert known <= stored
+    return [str(path) for path in scratch] + sorted(stored - known)
 
 
 def test_kill_9_in_the_middle_of_a_separation(tmp_path: Path, song: bytes) -> None:
@@ -68,7 +74,7 @@ def test_kill_9_in_the_middle_of_a_separation(tmp_path: Path, song: bytes) -> No
         assert receiver.wait_for("/done", 20) is not None
         time.sleep(2 * LEASE_S)  # room for a second callback, which must not come
         assert [body["code"] for _, body in receiver.received] == [200]
-        assert left_over(service, task_id) == []
+        assert left_over(service) == []
 
 
 def test_one_ctrl_c_hands_back_and_the_next_start_finishes(tmp_path: Path, song: bytes) -> None:

