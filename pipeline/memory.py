@@ -13,7 +13,8 @@ def keep_freed_memory() -> bool:
     """Make this process reuse freed memory instead of giving it back; for processes that run networks on a CPU.
 
     Every layer's output is tens of megabytes.  By default glibc maps fresh pages for each and returns them at once,
-    and clearing those pages again costs 2-6 % of a separation's processor time (15-18 % with demucs' own layers).  The process then stays
+    and clearing those pages again costs 2-6 % of a separation's processor time (15-18 % with demucs' own
+    layers).  The process then stays
     as large as it ever was, which for a separation does not depend on the song.  Call it before threads start:
     threads with an arena of their own do not share what others freed.
 
