@@ -1,21 +1,28 @@
 """The whole line: a song goes in, stems and notes come out.
 
 :class:`SongPipeline` keeps the loaded models, so use one instance for many songs.  Its methods are the stages:
-:meth:`~SongPipeline.separate`, :meth:`~SongPipeline.transcribe`, and :meth:`~SongPipeline.run` for both.
+:meth:`~SongPipeline.separate`, :meth:`~SongPipeline.transcribe`, and :meth:`~SongPipeline.run` for both;
+:meth:`~SongPipeline.to_wav` stands beside them.
 """
 
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.artefacts.piano_roll import write_piano_roll
+from pipeline.artefacts.preview import write_preview
+from pipeline.artefacts.score import write_score
 from pipeline.audio.decode import DecodeLimits, decode
+from pipeline.audio.wav import WavFile, write_wav
 from pipeline.midi import write_midi
 from pipeline.models.store import ModelStore
 from pipeline.notes import Instrument
 from pipeline.notes_csv import write_notes_csv
+from pipeline.progress import OnProgress, part
 from pipeline.transcription.routing import Transcription
 
 if TYPE_CHECKING:
@@ -23,10 +30,16 @@ if TYPE_CHECKING:
     from pipeline.separation.stems import StemFile
 
 Report = Callable[[str, float], None]
-"""Told the stage, in a word, and the fraction of the whole that is done (0-1).  An exception raised by it, such as
-:class:`pipeline.errors.Cancelled`, stops the work and passes through; nothing half-written stays behind."""
+"""Told the stage, in a word, and the fraction of the whole that is done: 0-1, never less than before.  Told often, so
+that what it does should cost little: several times a second, but for the seconds in which a model loads (``loading``)
+or one segment is separated.  An exception raised by it, such as :class:`pipeline.errors.Cancelled`, stops the work and
+passes through; nothing half-written stays behind, and no process."""
 
 _SEPARATION_SHARE = 0.9  # of the time of a whole run, on CPU: transcription takes about a tenth
+# Decoding takes, of the time of each, for a song of three minutes:
+_DECODING_OF_SEPARATION = 0.02
+_DECODING_OF_TRANSCRIPTION = 0.2
+_DECODING_OF_WAV = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,9 @@ class SongNotes:
         duration_s: length of the longest stem.
         midi: ``song.mid``, a track per instrument.
         csv: ``notes.csv``, every note.
+        score: ``score.musicxml``, sheet music.
+        piano_roll: ``piano-roll.svg``, a picture of the notes.
+        preview: ``preview.mp3``, the notes played.
         stem_midi: a MIDI file for each stem that has notes, by the stem's name.
     """
 
@@ -45,6 +61,9 @@ class SongNotes:
     duration_s: float
     midi: Path
     csv: Path
+    score: Path
+    piano_roll: Path
+    preview: Path
     stem_midi: dict[str, Path]
 
 
@@ -87,7 +106,7 @@ class SongPipeline:
         source: Path,
         out_dir: Path,
         *,
-        two_stems: bool = False,
+        only: str | None = None,
         residual: bool = False,
         scratch: Path | None = None,
         on_progress: Report | None = None,
@@ -97,7 +116,8 @@ class SongPipeline:
         Args:
             source: any audio file that libsndfile or ffmpeg reads.
             out_dir: folder for the files; made if need be.
-            two_stems: only ``vocals`` and ``instrumental``, the input minus the vocals.
+            only: one stem's name, for it and the rest, the input minus it: ``instrumental`` without ``vocals``, else
+                ``no_<stem>``.
             residual: also ``residual``, what all stems together miss of the input.
             scratch: folder for large temporary files; the system's own by default.
             on_progress: see :data:`Report`.
@@ -105,23 +125,25 @@ class SongPipeline:
         Raises:
             AudioError: the file cannot be used.
             ModelMissing: the separator's weights are not in the cache.
+            ModelError: the model has no such stem.
         """
-        from pipeline.separation.stems import separate  # torch takes seconds to import: only when it is needed
-
         report = on_progress or _silent
         out_dir.mkdir(parents=True, exist_ok=True)
         with _scratch_folder(scratch) as folder:
-            report("decoding", 0.0)
-            mix = decode(source, folder, self._limits)
-            report("separating", 0.0)
+            decoding = _stage(report, "decoding", 0.0, _DECODING_OF_SEPARATION)
+            decoding(0.0)
+            mix = decode(source, folder, self._limits, decoding)
+            separator = self._loaded_separator(partial(report, "loading", _DECODING_OF_SEPARATION))
+            from pipeline.separation.stems import separate  # imports torch, as loading does
+
             made = separate(
                 mix,
-                self._loaded_separator(),
+                separator,
                 out_dir,
-                two_stems=two_stems,
+                only=only,
                 residual=residual,
                 scratch=folder,
-                on_progress=lambda at: report("separating", at.done / at.total),
+                on_progress=_stage(report, "separating", _DECODING_OF_SEPARATION, 1.0),
             )
         return made.stems
 
@@ -147,20 +169,20 @@ class SongPipeline:
         """
         report = on_progress or _silent
         out_dir.mkdir(parents=True, exist_ok=True)
-        # Stems are ours, and a 24-bit one may be larger than what is accepted from outside.
-        limits = replace(self._limits, max_file_bytes=1 << 40)
         instruments: list[Instrument] = []
         duration_s = 0.0
-        for done, (name, path) in enumerate(stems.items()):
-            report("transcribing", done / len(stems))
+        for index, (name, path) in enumerate(stems.items()):
+            transcribing = _stage(report, "transcribing", index / len(stems), (index + 1) / len(stems))
+            transcribing(0.0)
             with _scratch_folder(scratch) as folder:
-                audio = decode(path, folder, limits)
+                audio = decode(path, folder, self._own_limits, part(transcribing, 0.0, _DECODING_OF_TRANSCRIPTION))
                 duration_s = max(duration_s, audio.duration_s)
-                instrument = self._transcription.transcribe_stem(name, audio)
+                hearing = part(transcribing, _DECODING_OF_TRANSCRIPTION, 1.0)
+                instrument = self._transcription.transcribe_stem(name, audio, hearing)
             if instrument is not None:
                 instruments.append(instrument)
         report("writing", 1.0)
-        return _write(tuple(instruments), duration_s, out_dir)
+        return _write(tuple(instruments), duration_s, out_dir, partial(report, "writing", 1.0))
 
     def run(
         self, source: Path, out_dir: Path, *, scratch: Path | None = None, on_progress: Report | None = None
@@ -186,28 +208,77 @@ class SongPipeline:
         )
         return Song(stems[0].duration_s, stems, notes)
 
-    def _loaded_separator(self) -> "Separator":
+    def to_wav(
+        self, source: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+    ) -> WavFile:
+        """Write any audio as a WAV file of its own rate, channels (at most two) and resolution (16 or 24 bits).
+
+        Args:
+            source: any audio file that libsndfile or ffmpeg reads; of a FLAC of ours the samples are the same.
+            out: the file, ``.wav``; its folder is made if need be.
+            scratch: folder for large temporary files; the system's own by default.
+            on_progress: see :data:`Report`.
+
+        Raises:
+            AudioError: the file cannot be used, or is more than a WAV can hold.
+        """
+        report = on_progress or _silent
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _scratch_folder(scratch) as folder:
+            decoding = _stage(report, "decoding", 0.0, _DECODING_OF_WAV)
+            decoding(0.0)
+            audio = decode(source, folder, self._own_limits, decoding)
+            return write_wav(audio, out, _stage(report, "writing", _DECODING_OF_WAV, 1.0))
+
+    @property
+    def _own_limits(self) -> DecodeLimits:
+        """Those for stems, which are ours: a 24-bit one may be larger than what is accepted from outside."""
+        return replace(self._limits, max_file_bytes=1 << 40)
+
+    def _loaded_separator(self, report: Callable[[], None]) -> "Separator":
+        """The separator; where it must be loaded, reports before every step, the first of which imports torch."""
         if self._separator is None:
+            report()
             from pipeline.models.network import load_separation_model
             from pipeline.separation.separator import Separator
 
+            report()
             model = load_separation_model(self._separation_model, self._weights)
             self._separator = Separator(model, device=self._device)
         return self._separator
 
 
-def _write(instruments: tuple[Instrument, ...], duration_s: float, out_dir: Path) -> SongNotes:
+def _write(
+    instruments: tuple[Instrument, ...], duration_s: float, out_dir: Path, on_block: Callable[[], None]
+) -> SongNotes:
     """Write the files of the notes; they appear when all are complete."""
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out_dir) as name:
         folder = Path(name)
         write_midi(instruments, folder / "song.mid")
         write_notes_csv(instruments, folder / "notes.csv")
+        write_score(instruments, folder / "score.musicxml")
+        write_piano_roll(instruments, duration_s, folder / "piano-roll.svg")
+        write_preview(instruments, duration_s, folder / "preview.mp3", on_block)
         for instrument in instruments:
             write_midi([instrument], folder / f"{instrument.stem}.mid")
         for path in folder.iterdir():
             path.replace(out_dir / path.name)
     stem_midi = {instrument.stem: out_dir / f"{instrument.stem}.mid" for instrument in instruments}
-    return SongNotes(instruments, duration_s, out_dir / "song.mid", out_dir / "notes.csv", stem_midi)
+    return SongNotes(
+        instruments,
+        duration_s,
+        midi=out_dir / "song.mid",
+        csv=out_dir / "notes.csv",
+        score=out_dir / "score.musicxml",
+        piano_roll=out_dir / "piano-roll.svg",
+        preview=out_dir / "preview.mp3",
+        stem_midi=stem_midi,
+    )
+
+
+def _stage(report: Report, name: str, start: float, stop: float) -> OnProgress:
+    """What the work of a stage reports to, when it is the work from ``start`` to ``stop`` (0-1) of the whole."""
+    return part(partial(report, name), start, stop)
 
 
 @contextlib.contextmanager

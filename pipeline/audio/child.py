@@ -21,11 +21,13 @@ from typing import Self
 from pipeline.audio.decode_worker import MAX_WRITTEN_BYTES
 from pipeline.audio.limits import DecodeLimits
 from pipeline.errors import AudioLimitExceeded, CorruptAudio
+from pipeline.progress import OnProgress, unheard
 
 _WORKER = Path(__file__).with_name("decode_worker.py")
 _PIPE_BYTES = 1 << 16
 _MAX_LINE_BYTES = 4096
 _REAP_PAUSE_S = 0.002
+_MAX_WAIT_S = 0.25  # a process that is silent for long can be stopped this soon
 _CPU_TOLERANCE_S = 0.1  # the kernel's two accounts of a process's time differ by a tick or two
 # What a Python with its packages needs to start; everything else of ours, keys included, stays out.
 _KEPT_ENVIRONMENT = ("DYLD_LIBRARY_PATH", "HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
@@ -42,9 +44,15 @@ class Child:
     Args:
         arguments: what :mod:`pipeline.audio.decode_worker` is to do.
         limits: its ``cpu_s``, ``memory_bytes`` and ``timeout_s`` are enforced.
+        on_progress: told :attr:`done` before every piece of output, and four times a second while there is none.
+
+    Attributes:
+        done: how much of the work is done, 0-1, which only who reads the output can say.
     """
 
-    def __init__(self, arguments: Sequence[str], limits: DecodeLimits) -> None:
+    def __init__(self, arguments: Sequence[str], limits: DecodeLimits, on_progress: OnProgress = unheard) -> None:
+        self.done = 0.0
+        self._on_progress = on_progress
         self._limits = limits
         self._started = time.monotonic()
         self._timeout_s = limits.timeout_s
@@ -135,8 +143,11 @@ class Child:
 
     def _receive(self) -> bytes:
         """Some output as soon as there is any; none when it has ended."""
-        if not self._selector.select(max(0.0, self._left_s())):
-            raise self._too_slow()
+        self._on_progress(self.done)
+        while not self._selector.select(max(0.0, min(self._left_s(), _MAX_WAIT_S))):
+            if self._left_s() <= 0:
+                raise self._too_slow()
+            self._on_progress(self.done)
         return os.read(self._pipe.fileno(), _PIPE_BYTES)
 
     def _reap(self) -> None:
@@ -149,6 +160,7 @@ class Child:
                 return
             if self._left_s() < 0:
                 raise self._too_slow()
+            self._on_progress(self.done)
             time.sleep(_REAP_PAUSE_S)
 
     def _left_s(self) -> float:

@@ -19,6 +19,7 @@ coding 1 % or half a second, since those files are commonly ragged.  Streams tha
 and MP3 without an index, Ogg) are taken for what they hold.
 """
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -33,6 +34,7 @@ from pipeline.audio.limits import DecodeLimits
 from pipeline.audio.probe import check_file
 from pipeline.audio.source import AudioSource
 from pipeline.errors import AudioLimitExceeded, CorruptAudio
+from pipeline.progress import OnProgress, unheard
 
 __all__ = ["DecodeLimits", "decode"]
 
@@ -43,13 +45,16 @@ _LOSSY_SLACK_S = 0.5
 _LOSSY_SLACK = 0.01
 
 
-def decode(path: Path, scratch: Path, limits: DecodeLimits | None = None) -> AudioSource:
+def decode(
+    path: Path, scratch: Path, limits: DecodeLimits | None = None, on_progress: OnProgress = unheard
+) -> AudioSource:
     """Decode an audio file.
 
     Args:
         path: any file.
         scratch: existing folder for the raw samples, 8 bytes per sample of stereo.
         limits: the defaults of :class:`~pipeline.audio.limits.DecodeLimits` if not given.
+        on_progress: told at least four times a second; 0 until the end of a stream that declares no length.
 
     Returns:
         The samples at the file's own rate, mono or stereo (more channels are mixed down).  Values that are not
@@ -64,16 +69,16 @@ def decode(path: Path, scratch: Path, limits: DecodeLimits | None = None) -> Aud
     container = check_file(path, limits)
     info = None
     if container.by_libsndfile:
-        with sndfile.start(path, limits) as child:
+        with sndfile.start(path, limits, on_progress) as child:
             info = sndfile.read_header(child, container, limits)
             if info is not None:
                 limits.check_audio(rate_hz=info.rate_hz, channels=info.channels, duration_s=info.duration_s)
                 if info.channels <= 2:
                     return _store(child, info, scratch, limits, slack_s=0.0)
     if info is None:
-        info = ffmpeg.inspect(path, container, limits)
+        info = ffmpeg.inspect(path, container, limits, on_progress)
         limits.check_audio(rate_hz=info.rate_hz, channels=info.channels, duration_s=info.duration_s)
-    with ffmpeg.start(path, info, limits) as child:
+    with ffmpeg.start(path, info, limits, on_progress) as child:
         return _store(child, info, scratch, limits, slack_s=_slack_s(info))
 
 
@@ -89,19 +94,23 @@ def _store(child: Child, info: AudioInfo, scratch: Path, limits: DecodeLimits, *
     descriptor, name = tempfile.mkstemp(dir=scratch, prefix="decoded-", suffix=".f32")
     channels = min(info.channels, 2)
     try:
-        n_samples = _copy(child, descriptor, info.rate_hz, channels, limits)
+        n_samples = _copy(child, descriptor, info, limits)
         status = child.finish()
-        _check_whole(info, n_samples, failed=status != 0, complained=bool(ffmpeg.complaints(child)), slack_s=slack_s)
+        complaints = ffmpeg.complaints(child)
+        ffmpeg.check_read_on(complaints, info.container)
+        _check_whole(info, n_samples, failed=status != 0, complained=bool(complaints), slack_s=slack_s)
     except BaseException:
         Path(name).unlink()
         raise
     return AudioSource(Path(name), info.rate_hz, channels, n_samples, info.bits)
 
 
-def _copy(child: Child, descriptor: int, rate_hz: int, channels: int, limits: DecodeLimits) -> int:
+def _copy(child: Child, descriptor: int, info: AudioInfo, limits: DecodeLimits) -> int:
     """Write the samples to an open file, which is closed; returns how many there are per channel."""
+    channels = min(info.channels, 2)
     frame_bytes = 4 * channels
-    max_samples = limits.max_samples(rate_hz)
+    max_samples = limits.max_samples(info.rate_hz)
+    declared = (info.duration_s or math.inf) * info.rate_hz
     n_samples = n_replaced = 0
     with os.fdopen(descriptor, "wb") as out:
         while block := child.read(_BLOCK_BYTES):
@@ -112,6 +121,7 @@ def _copy(child: Child, descriptor: int, rate_hz: int, channels: int, limits: De
             flat, replaced = _sanitise(flat)
             n_replaced += replaced
             out.write(flat.data)
+            child.done = min(1.0, n_samples / declared)
     if 2 * n_replaced > n_samples * channels:
         raise CorruptAudio(
             f"More than half of the samples are not numbers, or beyond {MAX_AMPLITUDE:g} times full scale. "

@@ -14,6 +14,7 @@ from pipeline.audio.info import AudioInfo
 from pipeline.audio.limits import DecodeLimits
 from pipeline.audio.sniff import Container
 from pipeline.errors import CorruptAudio, UnsupportedAudio
+from pipeline.progress import OnProgress, unheard
 
 _DECODERS = (
     *("aac", "aac_latm", "ac3", "alac", "amrnb", "amrwb", "ape", "dca", "eac3", "flac", "libopus", "libvorbis"),
@@ -33,6 +34,7 @@ _AUDIO = re.compile(r"^  Stream #0:\d+\S*: Audio: (\w+)(.*)$", re.MULTILINE)
 _VIDEO = re.compile(r"^  Stream #0:\d+\S*: Video: (?!.*\(attached pic\))", re.MULTILINE)
 _WIDE_SAMPLES = re.compile(r", (?:s32p?|s64p?|fltp?|dblp?)\b")
 _NOT_LISTED = re.compile(r"not on whitelist|Failed to open codec in avformat_find_stream_info")
+_UNLIKE = re.compile(r"(?:Channel|Sample rate) change is not supported")
 _GUESSED_DURATION = "Estimating duration from bitrate"
 
 
@@ -55,7 +57,7 @@ def ffmpeg_path() -> Path:
         ) from error
 
 
-def inspect(path: Path, container: Container, limits: DecodeLimits) -> AudioInfo:
+def inspect(path: Path, container: Container, limits: DecodeLimits, on_progress: OnProgress = unheard) -> AudioInfo:
     """What ffmpeg finds in a file; decodes its first moment, since only that shows the true rate and channels.
 
     Raises:
@@ -64,7 +66,7 @@ def inspect(path: Path, container: Container, limits: DecodeLimits) -> AudioInfo
         AudioLimitExceeded: ffmpeg took too long.
     """
     output = ["-frames:a", "1", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"]
-    with Child(_command(path, container, "info", output), limits) as child:
+    with Child(_command(path, container, "info", output), limits, on_progress) as child:
         child.allow(limits.header_timeout_s)
         header = child.read(_AU_HEADER.size)
         while child.read(1 << 16):
@@ -96,7 +98,7 @@ def inspect(path: Path, container: Container, limits: DecodeLimits) -> AudioInfo
     )
 
 
-def start(path: Path, info: AudioInfo, limits: DecodeLimits) -> Child:
+def start(path: Path, info: AudioInfo, limits: DecodeLimits, on_progress: OnProgress = unheard) -> Child:
     """A process that writes samples, interleaved float32, mono or (mixed down to) stereo, at the file's rate.
 
     Mixing down is scaled so that channels at full scale cannot exceed it: ffmpeg's own default when it writes
@@ -104,12 +106,25 @@ def start(path: Path, info: AudioInfo, limits: DecodeLimits) -> Child:
     """
     channels = str(min(info.channels, 2))
     output = ["-ac", channels, "-ar", str(info.rate_hz), "-rematrix_maxval", "1.0", "-f", "f32le", "pipe:1"]
-    return Child(_command(path, info.container, "repeat+error", output), limits)
+    return Child(_command(path, info.container, "repeat+error", output), limits, on_progress)
 
 
 def complaints(child: Child) -> list[str]:
     """The errors that a process of :func:`start` reported, but for the pictures it was kept from looking at."""
     return [line for line in child.errors().splitlines() if not _NOT_LISTED.search(line)]
+
+
+def check_read_on(complaints: list[str], container: Container) -> None:
+    """Refuse Ogg streams that are joined but not alike: of these ffmpeg reads the first, and says it succeeded.
+
+    Raises:
+        UnsupportedAudio: says so.
+    """
+    if any(_UNLIKE.search(line) for line in complaints):
+        raise UnsupportedAudio(
+            f"This {container.name} file is several streams of different sample rates or channels, joined end to end. "
+            "Only the first could be read; export it as one."
+        )
 
 
 def _command(path: Path, container: Container, log_level: str, output: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio.source import AudioSource
+from pipeline.progress import OnProgress, unheard
 
 _QUALITY = "HQ"
 
@@ -68,13 +69,14 @@ class StreamResampler:
         return block
 
 
-def resample(source: AudioSource, rate_hz: int, scratch: Path) -> AudioSource:
+def resample(source: AudioSource, rate_hz: int, scratch: Path, on_progress: OnProgress = unheard) -> AudioSource:
     """The same audio at another rate.
 
     Args:
         source: the audio; returned as it is when it has the rate already.
         rate_hz: the rate wanted, in Hz.
-        scratch: existing folder for the new raw file.
+        scratch: existing folder for the new raw file, which is deleted again if it is not finished.
+        on_progress: told of every block.
 
     Returns:
         ``ceil(n_samples * rate_hz / source.rate_hz)`` samples; sample ``k`` at the time ``k / rate_hz``.
@@ -84,7 +86,11 @@ def resample(source: AudioSource, rate_hz: int, scratch: Path) -> AudioSource:
     n_out = resampled_length(source.n_samples, source.rate_hz, rate_hz)
     resampler = StreamResampler(source.rate_hz, rate_hz, source.channels, n_out)
     with tempfile.NamedTemporaryFile(dir=scratch, prefix="resampled-", suffix=".f32", delete=False) as out:
-        for block in source.blocks():
-            out.write(np.ascontiguousarray(resampler.push(block).T).data)
-        out.write(np.ascontiguousarray(resampler.finish().T).data)
+        try:
+            for block in source.blocks(on_progress=on_progress):
+                out.write(np.ascontiguousarray(resampler.push(block).T).data)
+            out.write(np.ascontiguousarray(resampler.finish().T).data)
+        except BaseException:
+            Path(out.name).unlink()
+            raise
     return AudioSource(Path(out.name), rate_hz, source.channels, n_out, source.bits)

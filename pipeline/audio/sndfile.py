@@ -8,14 +8,15 @@ from pipeline.audio.decode_worker import NOT_READABLE
 from pipeline.audio.info import AudioInfo
 from pipeline.audio.limits import DecodeLimits
 from pipeline.audio.sniff import FLAC, Container
+from pipeline.progress import OnProgress, unheard
 
 _LOSSLESS = ("PCM_", "FLOAT", "DOUBLE", "ALAC_")
 _SUBTYPES_24 = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32")
 
 
-def start(path: Path, limits: DecodeLimits) -> Child:
+def start(path: Path, limits: DecodeLimits, on_progress: OnProgress = unheard) -> Child:
     """A process that writes a header and then the samples, interleaved float32, of a file that libsndfile reads."""
-    return Child(["libsndfile", str(path.absolute())], limits)
+    return Child(["libsndfile", str(path.absolute())], limits, on_progress)
 
 
 def read_header(child: Child, container: Container, limits: DecodeLimits) -> AudioInfo | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.progress import OnProgress, unheard
+
 BLOCK_SAMPLES = 1 << 18  # 6 s at 44.1 kHz, 2 MB of stereo float32: large enough that per-block costs vanish
 _BYTES_PER_SAMPLE = 4
 
@@ -53,16 +55,23 @@ class AudioSource:
             flat = np.fromfile(file, dtype="<f4", count=n * self.channels)
         return np.ascontiguousarray(flat.reshape(-1, self.channels).T)
 
-    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[NDArray[np.float32]]:
-        """The whole audio in order, as float32 arrays of shape (channels, at most ``block_samples``)."""
-        for start in range(0, self.n_samples, block_samples):
-            yield self.read(start, block_samples)
+    def blocks(
+        self, block_samples: int = BLOCK_SAMPLES, on_progress: OnProgress = unheard
+    ) -> Iterator[NDArray[np.float32]]:
+        """The whole audio in order, as float32 arrays of shape (channels, at most ``block_samples``).
 
-    def mono(self) -> NDArray[np.float32]:
+        Before every block, and after the last, ``on_progress`` is told how much of the audio came before.
+        """
+        for start in range(0, self.n_samples, block_samples):
+            on_progress(start / self.n_samples)
+            yield self.read(start, block_samples)
+        on_progress(1.0)
+
+    def mono(self, on_progress: OnProgress = unheard) -> NDArray[np.float32]:
         """The whole audio as the mean of its channels: float32, shape (n_samples,)."""
         out = np.empty(self.n_samples, dtype=np.float32)
         at = 0
-        for block in self.blocks():
+        for block in self.blocks(on_progress=on_progress):
             out[at : at + block.shape[1]] = block.mean(axis=0)
             at += block.shape[1]
         return out

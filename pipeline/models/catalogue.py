@@ -76,6 +76,7 @@ class ModelEntry:
         sources: in the order in which they are tried.
         bag_weights: for a bag of networks, ``bag_weights[i][j]`` is the weight of network ``i`` in stem ``j``;
             None where every network counts the same.
+        stems: what a separator gives, in its own order; none of a transcriber.
         tensor_sha256: :func:`pipeline.models.tensors.tensor_digest` of the weights of all files;
             None where not known.
     """
@@ -87,6 +88,7 @@ class ModelEntry:
     files: tuple[WeightFile, ...]
     sources: tuple[Source, ...]
     bag_weights: tuple[tuple[float, ...], ...] | None = None
+    stems: tuple[str, ...] = ()
     tensor_sha256: str | None = None
 
     @property
@@ -100,6 +102,8 @@ _DEMUCS_LICENCE = (
     'are for "scientific purposes" (facebookresearch/demucs issues 327 and 508): whether they may be used '
     "commercially is not settled."
 )
+
+_FOUR_STEMS = ("drums", "bass", "other", "vocals")
 
 _ENTRIES = (
     ModelEntry(
@@ -124,6 +128,7 @@ _ENTRIES = (
                 sha256="83aadd00d48cd2a0c2e81e2a35616f4fa41a41f5c07efcc4a5c1959377b4ec42",
             ),
         ),
+        stems=_FOUR_STEMS,
         tensor_sha256="eb3e1dda3602d8037fe69625f632075f7195a0cb81d12c6572f2a4da1f11cb6d",
     ),
     ModelEntry(
@@ -139,6 +144,7 @@ _ENTRIES = (
             ),
         ),
         sources=(HubSource("adefossez/HTDemucs-6s", "3c5ee475be622df764938de97e4281a7b07ffa58"),),
+        stems=(*_FOUR_STEMS, "guitar", "piano"),
     ),
     ModelEntry(
         name="htdemucs_ft",
@@ -174,6 +180,7 @@ _ENTRIES = (
             (0.0, 0.0, 1.0, 0.0),
             (0.0, 0.0, 0.0, 1.0),
         ),
+        stems=_FOUR_STEMS,
     ),
     ModelEntry(
         name="basic-pitch",

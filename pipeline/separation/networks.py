@@ -1,5 +1,6 @@
 """The networks of a separator on their device."""
 
+from collections.abc import Callable
 from functools import cache
 from threading import Lock
 
@@ -27,12 +28,13 @@ class Networks:
         self._ready = cache(self._make_ready)
         self._lock = Lock()  # one batch at a time: memory is the limit, and one fills the device
 
-    def estimate(self, batch: Tensor, stems: tuple[int, ...]) -> Tensor:
+    def estimate(self, batch: Tensor, stems: tuple[int, ...], on_network: Callable[[], None]) -> Tensor:
         """Separate segments.
 
         Args:
             batch: float32, shape (batch, channels, n_samples), on the CPU.
             stems: which of the model's sources are wanted. Networks without weight in any of them do not run.
+            on_network: called before each network runs. An exception that it raises passes through.
 
         Returns:
             float32, shape (batch, len(stems), channels, n_samples), on the CPU.
@@ -42,7 +44,7 @@ class Networks:
         """
         with self._lock, torch.inference_mode():
             for dtype in dict.fromkeys((self._dtype, torch.float32)):
-                estimate = self._weighted_mean(batch, stems, dtype)
+                estimate = self._weighted_mean(batch, stems, dtype, on_network)
                 low, high = estimate.aminmax()
                 if low.isfinite() and high.isfinite():
                     return estimate
@@ -51,12 +53,15 @@ class Networks:
             f"`stemscribe models verify {self._model.name}`."
         )
 
-    def _weighted_mean(self, batch: Tensor, stems: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    def _weighted_mean(
+        self, batch: Tensor, stems: tuple[int, ...], dtype: torch.dtype, on_network: Callable[[], None]
+    ) -> Tensor:
         weights = torch.tensor([[float(row[stem]) for stem in stems] for row in self._model.weights])
         weights /= weights.sum(0)
         batch = batch.to(self._device)
         parts = []
         for index in weights.any(1).nonzero().flatten().tolist():
+            on_network()
             network = self._ready(index, dtype)
             with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
                 estimate = network(batch)

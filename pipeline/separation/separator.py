@@ -1,7 +1,8 @@
 """A song in, the estimates of its stems out, a piece at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.audio.source import AudioSource
 from pipeline.errors import ModelError
 from pipeline.models.network import SeparationModel
+from pipeline.progress import OnProgress, unheard
 from pipeline.separation.device import choose_device, choose_dtype
 from pipeline.separation.networks import Networks
 from pipeline.separation.overlap_add import OverlapAdd, Segment, plan_segments
@@ -20,17 +22,6 @@ _STD_EPSILON = 1e-8  # added to the standard deviation, as in demucs/api.py
 _CPU_BATCH = 1
 _MAX_GPU_BATCH = 16
 _GPU_BYTES_PER_SEGMENT = 3 << 29  # 1.5 GiB; a batch of one takes 0.8 GB on a CPU, in either precision
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How many segments of how many are separated."""
-
-    done: int
-    total: int
-
-
-OnProgress = Callable[[Progress], None]
 
 
 class Separator:
@@ -75,7 +66,7 @@ class Separator:
         return self.model.rate_hz
 
     def stream(
-        self, mix: AudioSource, on_progress: OnProgress | None = None, *, stems: Sequence[str] | None = None
+        self, mix: AudioSource, on_progress: OnProgress = unheard, *, stems: Sequence[str] | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """Estimate the stems of a mix; memory does not grow with its length.
 
@@ -85,7 +76,8 @@ class Separator:
 
         Args:
             mix: at :attr:`rate_hz`; stereo, or mono, which every channel of the model is given.
-            on_progress: told of every batch of segments. An exception that it raises passes through.
+            on_progress: told of every batch of segments before each network hears it, and before the first one while
+                the mix is measured. An exception that it raises passes through.
             stems: names of those wanted; by default all.
 
         Returns:
@@ -106,28 +98,28 @@ class Separator:
                 f"A mix of {mix.channels} channels at {mix.rate_hz} Hz does not fit {self.model.name}, "
                 f"which takes 1 or {self.model.channels} at {self.rate_hz} Hz."
             )
-        return self._stream(mix, tuple(self.stems.index(name) for name in names), on_progress or _unheard)
+        return self._stream(mix, tuple(self.stems.index(name) for name in names), on_progress)
 
     def _stream(
         self, mix: AudioSource, stems: tuple[int, ...], on_progress: OnProgress
     ) -> Iterator[NDArray[np.float32]]:
         segments = plan_segments(mix.n_samples, self.model.segment_samples)
         shape = (len(stems), self.model.channels)
-        level = _measure(mix)
+        level = _measure(mix, lambda _measured: on_progress(0.0))
         joined = OverlapAdd(shape, self.model.segment_samples)
         for first in range(0, len(segments), self._batch_size):
-            on_progress(Progress(first, len(segments)))
+            tell = partial(on_progress, first / len(segments))
+            tell()
             batch = segments[first : first + self._batch_size]
             if level.is_still:
                 for segment in batch:
                     yield np.zeros((*shape, segment.n_new), dtype=np.float32)
                 continue
             windows = np.stack([self._window(mix, segment, level) for segment in batch])
-            estimates = self._networks.estimate(torch.from_numpy(windows), stems).numpy()
+            estimates = self._networks.estimate(torch.from_numpy(windows), stems, tell).numpy()
             for segment, estimate in zip(batch, estimates, strict=True):
                 yield joined.add(segment, estimate) * level.std + level.mean
-        if segments:
-            on_progress(Progress(len(segments), len(segments)))
+        on_progress(1.0)
 
     def _window(self, mix: AudioSource, segment: Segment, level: "_Level") -> NDArray[np.float32]:
         """What the networks are given of a segment: normalised, float32, shape (channels, segment_samples)."""
@@ -154,11 +146,11 @@ class _Level:
     is_still: bool
 
 
-def _measure(mix: AudioSource) -> _Level:
+def _measure(mix: AudioSource, on_progress: OnProgress) -> _Level:
     n, mean, square = 0, 0.0, 0.0  # square: the sum of squared differences from the mean
     first = mix.read(0, 1)
     is_still = True
-    for block in mix.blocks():
+    for block in mix.blocks(on_progress=on_progress):
         is_still = is_still and bool((block == first).all())
         mono = block.mean(axis=0, dtype=np.float64)
         step = mono.mean() - mean
@@ -174,7 +166,3 @@ def _default_batch(device: torch.device) -> int:
         return _CPU_BATCH
     free, _total = torch.cuda.mem_get_info(device)
     return min(max(free // _GPU_BYTES_PER_SEGMENT, 1), _MAX_GPU_BATCH)
-
-
-def _unheard(_progress: Progress) -> None:
-    """Progress that nobody asked for."""

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import scipy.fft
 import scipy.signal
 
+from pipeline.progress import OnProgress, unheard
+
 FloatArray = npt.NDArray[np.float32]
 
 RATE_HZ = 44_100
@@ -59,8 +61,11 @@ def resample(samples: FloatArray, rate_hz: int) -> FloatArray:
     return np.asarray(converted, dtype=np.float32)
 
 
-def band_powers(samples: FloatArray) -> FloatArray:
-    """Band powers of 44.1 kHz mono samples, float32, shape (n // 441 + 1, 36); frame t is centred on t * 10 ms."""
+def band_powers(samples: FloatArray, on_progress: OnProgress = unheard) -> FloatArray:
+    """Band powers of 44.1 kHz mono samples, float32, shape (n // 441 + 1, 36); frame t is centred on t * 10 ms.
+
+    Before every half minute ``on_progress`` is told how much is done.
+    """
     n_frames = len(samples) // HOP + 1
     half = LOW_WINDOW // 2
     padded = np.pad(samples, (half, half + HOP))
@@ -68,6 +73,7 @@ def band_powers(samples: FloatArray) -> FloatArray:
     high = _filterbank(HIGH_WINDOW, HIGH_CENTRES_HZ, LOW_CENTRES_HZ[-1], 20_000.0)
     powers = np.empty((n_frames, N_BANDS), dtype=np.float32)
     for start in range(0, n_frames, FRAMES_PER_BLOCK):
+        on_progress(start / n_frames)
         count = min(FRAMES_PER_BLOCK, n_frames - start)
         at = start * HOP
         block = powers[start : start + count]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import scipy.ndimage
 
 from pipeline.notes import Note
+from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.drum_features import (
     FLOOR,
     FRAMES_PER_S,
@@ -43,6 +44,7 @@ SILENCE_DB = -60.0
 # maximum, 0.35; recordings are less busy than those grooves, and there the higher threshold does better.
 THRESHOLD = 0.5
 PEAK_FRAMES = 3  # a stroke must be the highest within 30 ms to both sides: faster than any roll
+_FEATURES_SHARE = 0.75  # of the time; the network takes nearly all of the rest
 NOMINAL_LENGTH_S = 0.1  # drums have no key release; MIDI wants an end
 
 
@@ -59,14 +61,20 @@ class _Network:
     output: FloatArray
     output_bias: FloatArray
 
-    def __call__(self, levels: FloatArray, profile: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Probabilities and velocities, both (n_frames, 7), 0-1, from levels (n_frames, 36) and the profile (36,)."""
+    def __call__(
+        self, levels: FloatArray, profile: FloatArray, on_progress: OnProgress
+    ) -> tuple[FloatArray, FloatArray]:
+        """Probabilities and velocities, both (n_frames, 7), 0-1, from levels (n_frames, 36) and the profile (36,).
+
+        Before every frame offset ``on_progress`` is told how much is done.
+        """
         n_frames = len(levels)
         before, after = -min(self.offsets), max(self.offsets)
         padded = np.full((before + n_frames + after, N_BANDS), FLOOR, dtype=np.float32)
         padded[before : before + n_frames] = levels
         first = np.tile(profile @ self.profile + self.bias, (n_frames, 1))
-        for offset, weights in zip(self.offsets, self.context, strict=True):
+        for done, (offset, weights) in enumerate(zip(self.offsets, self.context, strict=True)):
+            on_progress(done / len(self.offsets))
             first += padded[before + offset : before + offset + n_frames] @ weights
         second = np.maximum(np.maximum(first, 0.0) @ self.hidden + self.hidden_bias, 0.0)
         values = 1.0 / (1.0 + np.exp(-(second @ self.output + self.output_bias)))
@@ -125,12 +133,13 @@ class DrumTranscriber:
     Keys used: 36 kick, 38 snare, 41 45 48 toms, 42 closed and 46 open hi-hat, 49 crash, 51 ride.
     """
 
-    def transcribe(self, samples: FloatArray, rate_hz: int) -> list[Note]:
+    def transcribe(self, samples: FloatArray, rate_hz: int, on_progress: OnProgress = unheard) -> list[Note]:
         """Hits of one drum stem; the same samples give the same notes.
 
         Args:
             samples: float32, mono, shape (n_samples,), full scale 1.
             rate_hz: any rate; other rates than 44.1 kHz are converted.
+            on_progress: told of every half minute that is measured and of every layer of the network.
 
         Returns:
             Notes sorted by onset, then key; none when the stem is as good as silent.
@@ -138,10 +147,11 @@ class DrumTranscriber:
         if len(samples) == 0:
             return []
         centred = np.asarray(samples - samples.mean(dtype=np.float64), dtype=np.float32)
-        powers = band_powers(resample(centred, rate_hz))
+        on_progress(0.0)
+        powers = band_powers(resample(centred, rate_hz), part(on_progress, 0.0, _FEATURES_SHARE))
         if loudness_db(powers) < SILENCE_DB:
             return []
-        probabilities, velocities = _load()(*relative_levels(powers))
+        probabilities, velocities = _load()(*relative_levels(powers), part(on_progress, _FEATURES_SHARE, 1.0))
         hits: list[tuple[float, int, float]] = []
         for family in FAMILIES:
             members = probabilities[:, family]
@@ -155,4 +165,5 @@ class DrumTranscriber:
             times = _refined(strongest, frames)
             loudness = np.clip(velocities[frames, kinds], 1 / 127, 1.0)
             hits += zip(times.tolist(), keys.tolist(), loudness.tolist(), strict=True)
+        on_progress(1.0)
         return _ended(hits)

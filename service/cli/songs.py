@@ -15,8 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.errors import AudioError, PipelineError
 from pipeline.memory import keep_freed_memory
+from pipeline.models.catalogue import CATALOGUE
 from pipeline.notes import Instrument
-from pipeline.song import Report, SongPipeline
+from pipeline.song import Report, SongNotes, SongPipeline
 from pipeline.transcription.routing import ROUTES
 from service.cli.models import ensure_models
 from service.models import TRANSCRIPTION_MODEL, model_store
@@ -26,6 +27,8 @@ from service.settings import Settings, load_settings
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _EXIT_FAILED = 1
 _DEFAULT_STEM = "other"
+_VOCALS = "vocals"
+_STEMS = tuple(dict.fromkeys(stem for entry in CATALOGUE.values() for stem in entry.stems))  # of any model
 
 Command = Callable[..., Any]
 
@@ -57,7 +60,8 @@ _model_option = click.option("-n", "--model", help="Separation model (STEMSCRIBE
 @_common
 @_model_option
 def transcribe(songs: tuple[Path, ...], output: Path, device: str | None, as_json: bool, model: str | None) -> None:
-    """Everything: stems, a MIDI file for the song and one per stem, and the list of notes.
+    """Everything: stems, a MIDI file for the song and one per stem, the list of notes, sheet music, a piano roll, and
+    the notes played.
 
     Each SONG gets a folder of its own in the output folder.
     """
@@ -68,10 +72,8 @@ def transcribe(songs: tuple[Path, ...], output: Path, device: str | None, as_jso
     def do(song: Path, folder: Path, report: Report) -> _Done:
         made = pipeline.run(song, folder, on_progress=report)
         files = {
-            "midi": str(made.notes.midi),
-            "csv": str(made.notes.csv),
+            **_note_files(made.notes),
             "stems": {stem.name: str(stem.path) for stem in made.stems},
-            "stemMidi": {name: str(path) for name, path in made.notes.stem_midi.items()},
         }
         return _Done(made.duration_s, made.notes.instruments, files)
 
@@ -81,7 +83,15 @@ def transcribe(songs: tuple[Path, ...], output: Path, device: str | None, as_jso
 @click.command()
 @_common
 @_model_option
-@click.option("--two-stems", is_flag=True, help="Only vocals and instrumental (the input minus the vocals).")
+@click.option(
+    "--two-stems",
+    "only",
+    is_flag=False,
+    flag_value=_VOCALS,
+    type=click.Choice(_STEMS),
+    metavar="[STEM]",
+    help=f"Only one stem ({_VOCALS} where none is named) and the rest (the input minus it): {', '.join(_STEMS)}.",
+)
 @click.option("--residual", is_flag=True, help="Also what all stems together miss of the mix.")
 def separate(
     songs: tuple[Path, ...],
@@ -89,7 +99,7 @@ def separate(
     device: str | None,
     as_json: bool,
     model: str | None,
-    two_stems: bool,
+    only: str | None,
     residual: bool,
 ) -> None:
     """Stems only, as FLAC of the song's own rate and length.
@@ -101,7 +111,7 @@ def separate(
     pipeline = _pipeline(settings, settings.separation_model)
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
-        stems = pipeline.separate(song, folder, two_stems=two_stems, residual=residual, on_progress=report)
+        stems = pipeline.separate(song, folder, only=only, residual=residual, on_progress=report)
         return _Done(stems[0].duration_s, (), {"stems": {stem.name: str(stem.path) for stem in stems}})
 
     _each(songs, output, as_json, do)
@@ -127,7 +137,7 @@ def midi(songs: tuple[Path, ...], output: Path, device: str | None, as_json: boo
     def do(song: Path, folder: Path, report: Report) -> _Done:
         name = stem or (song.stem if song.stem in ROUTES else _DEFAULT_STEM)
         made = pipeline.transcribe({name: song}, folder, on_progress=report)
-        return _Done(made.duration_s, made.instruments, {"midi": str(made.midi), "csv": str(made.csv)})
+        return _Done(made.duration_s, made.instruments, _note_files(made))
 
     _each(songs, output, as_json, do)
 
@@ -150,6 +160,18 @@ def _pipeline(settings: Settings, *needed: str) -> SongPipeline:
         device=settings.device,
         limits=settings.decode_limits,
     )
+
+
+def _note_files(notes: SongNotes) -> dict[str, Any]:
+    """Where the notes were written to."""
+    return {
+        "midi": str(notes.midi),
+        "stemMidi": {name: str(path) for name, path in notes.stem_midi.items()},
+        "csv": str(notes.csv),
+        "score": str(notes.score),
+        "pianoRoll": str(notes.piano_roll),
+        "preview": str(notes.preview),
+    }
 
 
 def _each(songs: tuple[Path, ...], output: Path, as_json: bool, do: Callable[[Path, Path, Report], _Done]) -> None:

@@ -125,7 +125,7 @@ def _separate_ours(mix: AudioSource, folder: Path) -> Figures:
     keep_freed_memory()  # as the command line and the worker do
     separator = Separator(_model(), device="cpu")
     start = time.perf_counter()
-    separate(mix, separator, folder, two_stems=False, residual=False, scratch=folder)
+    separate(mix, separator, folder, only=None, residual=False, scratch=folder)
     return {"s": time.perf_counter() - start}
 
 

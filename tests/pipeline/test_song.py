@@ -1,10 +1,13 @@
-"""The whole line, in what its stages do not show by themselves: files appear when all are complete."""
+"""The whole line, in what its stages do not show by themselves: files appear when all are complete, and progress."""
 
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 import soundfile as sf
 
+from pipeline.errors import Cancelled, ModelMissing
 from pipeline.models.store import ModelStore
 from pipeline.song import SongPipeline
 from support.audio import tone
@@ -25,9 +28,11 @@ def stem(tmp_path: Path) -> Path:
 
 def test_notes_come_with_a_midi_file_for_every_stem(pipeline: SongPipeline, stem: Path, tmp_path: Path) -> None:
     made = pipeline.transcribe({"bass": stem}, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"song.mid", "notes.csv", "bass.mid"}
-    assert made.midi.is_file()
-    assert made.csv.is_file()
+    files = {made.midi, made.csv, made.score, made.piano_roll, made.preview, *made.stem_midi.values()}
+    assert set((tmp_path / "out").iterdir()) == files
+    assert {path.name for path in files} == {
+        "song.mid", "notes.csv", "score.musicxml", "piano-roll.svg", "preview.mp3", "bass.mid",
+    }  # fmt: skip
     assert made.stem_midi == {"bass": tmp_path / "out" / "bass.mid"}
 
 
@@ -35,3 +40,114 @@ def test_when_one_file_cannot_be_written_there_is_none(pipeline: SongPipeline, s
     with pytest.raises(OSError, match="too long"):
         pipeline.transcribe({"n" * 300: stem}, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+class Reports:
+    """Remembers what it is told, and stops the work from some point on."""
+
+    def __init__(self, stage: str = "", at: float = 2.0) -> None:
+        self.seen: list[tuple[str, float]] = []
+        self._stage, self._at = stage, at
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        self.seen.append((stage, fraction))
+        if stage == self._stage and fraction >= self._at:
+            raise Cancelled("Enough.")
+
+    def check(self, *stages: str) -> None:
+        """It was told these stages in order, from 0 to 1 without ever falling."""
+        assert list(dict.fromkeys(stage for stage, _ in self.seen)) == list(stages)
+        fractions = [fraction for _, fraction in self.seen]
+        assert fractions == sorted(fractions)
+        assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+
+
+def nothing_left(*folders: Path) -> bool:
+    """Whether there are no files in the folders, and no processes of ours."""
+    return not any(any(folder.iterdir()) for folder in folders) and not psutil.Process().children(recursive=True)
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    """20 s: several blocks of everything."""
+    sf.write(tmp_path / "song.flac", tone(20.0, hz=220.0), 44_100)
+    return tmp_path / "song.flac"
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+def test_progress_of_a_transcription_advances_inside_every_stem(
+    pipeline: SongPipeline, song: Path, tmp_path: Path
+) -> None:
+    reports = Reports()
+    pipeline.transcribe({"drums": song, "bass": song, "other": song}, tmp_path / "out", on_progress=reports)
+    reports.check("transcribing", "writing")
+    for stem in range(3):
+        inside = {fraction for _, fraction in reports.seen if stem / 3 <= fraction < (stem + 1) / 3}
+        assert len(inside) > 8
+
+
+def test_a_wav_is_the_stem_to_the_bit(pipeline: SongPipeline, song: Path, tmp_path: Path) -> None:
+    reports = Reports()
+    made = pipeline.to_wav(song, tmp_path / "new" / "song.wav", on_progress=reports)
+    reports.check("decoding", "writing")
+    assert made.path == tmp_path / "new" / "song.wav"
+    assert made.duration_s == 20.0
+    np.testing.assert_array_equal(*(sf.read(path, dtype="int16")[0] for path in (song, made.path)))
+
+
+@pytest.mark.parametrize(("stage", "at"), [("decoding", 0.0), ("decoding", 0.3), ("writing", 0.7), ("writing", 1.0)])
+def test_a_wav_stops_where_a_report_raises(
+    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, stage: str, at: float
+) -> None:
+    reports = Reports(stage, at)
+    with pytest.raises(Cancelled):
+        pipeline.to_wav(song, tmp_path / "out" / "song.wav", scratch=scratch, on_progress=reports)
+    assert reports.seen[-1][0] == stage
+    assert nothing_left(tmp_path / "out", scratch)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.05, 0.2, 0.45, 0.55, 0.9])
+def test_a_transcription_stops_where_a_report_raises(
+    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, at: float
+) -> None:
+    reports = Reports("transcribing", at)
+    with pytest.raises(Cancelled):
+        pipeline.transcribe({"drums": song, "bass": song}, tmp_path / "out", scratch=scratch, on_progress=reports)
+    assert [fraction >= at for _, fraction in reports.seen].index(True) == len(reports.seen) - 1  # the last word
+    assert nothing_left(tmp_path / "out", scratch)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.01])
+def test_a_separation_stops_while_it_decodes(
+    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, at: float
+) -> None:
+    with pytest.raises(Cancelled):
+        pipeline.separate(song, tmp_path / "out", scratch=scratch, on_progress=Reports("decoding", at))
+    assert nothing_left(tmp_path / "out", scratch)
+
+
+def test_a_separation_stops_before_its_model_is_loaded(
+    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Cancelled):
+        pipeline.separate(song, tmp_path / "out", scratch=scratch, on_progress=Reports("loading", 0.0))
+    with pytest.raises(ModelMissing):
+        pipeline.separate(song, tmp_path / "out", scratch=scratch)
+    assert nothing_left(tmp_path / "out", scratch)
+
+
+@pytest.mark.weights
+def test_one_stem_and_the_rest_with_its_progress(model_store: ModelStore, stem: Path, tmp_path: Path) -> None:
+    pipeline = SongPipeline(model_store)
+    reports = Reports()
+    made = pipeline.separate(stem, tmp_path / "out", only="drums", on_progress=reports)
+    assert [(stem.name, stem.path.name) for stem in made] == [("drums", "drums.flac"), ("no_drums", "no_drums.flac")]
+    reports.check("decoding", "loading", "separating")
+    again = Reports()
+    pipeline.separate(stem, tmp_path / "out", only="drums", on_progress=again)
+    again.check("decoding", "separating")

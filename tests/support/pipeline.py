@@ -7,7 +7,11 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from pipeline.errors import CorruptAudio
+from pipeline.artefacts.piano_roll import write_piano_roll
+from pipeline.artefacts.preview import write_preview
+from pipeline.artefacts.score import write_score
+from pipeline.audio.wav import WavFile
+from pipeline.errors import CorruptAudio, ModelError
 from pipeline.midi import write_midi
 from pipeline.notes import Instrument, Note
 from pipeline.notes_csv import write_notes_csv
@@ -43,7 +47,7 @@ class FakePipeline:
         source: Path,
         out_dir: Path,
         *,
-        two_stems: bool = False,
+        only: str | None = None,
         residual: bool = False,
         scratch: Path | None = None,
         on_progress: Report | None = None,
@@ -55,7 +59,9 @@ class FakePipeline:
         if source.stat().st_size < 100:
             raise CorruptAudio("The file breaks off at 0.0 s.")
         out_dir.mkdir(parents=True, exist_ok=True)
-        names = ("vocals", "instrumental") if two_stems else STEMS
+        if only not in (None, *STEMS):
+            raise ModelError(f"The model has no stem {only!r}, only {', '.join(STEMS)}.")
+        names = STEMS if only is None else (only, "instrumental" if only == "vocals" else f"no_{only}")
         for name in names:
             tone = np.sin(np.arange(RATE_HZ) * (1 + len(name)) / 10).astype(np.float32) / 2
             sf.write(out_dir / f"{name}.flac", tone, RATE_HZ)
@@ -85,4 +91,20 @@ class FakePipeline:
         stem_midi = {instrument.stem: out_dir / f"{instrument.stem}.mid" for instrument in instruments}
         for instrument in instruments:
             write_midi([instrument], stem_midi[instrument.stem])
-        return SongNotes(instruments, 1.0, out_dir / "song.mid", out_dir / "notes.csv", stem_midi)
+        score, roll, preview = (out_dir / name for name in ("score.musicxml", "piano-roll.svg", "preview.mp3"))
+        write_score(instruments, score)
+        write_piano_roll(instruments, 1.0, roll)
+        write_preview(instruments, 1.0, preview)
+        return SongNotes(instruments, 1.0, out_dir / "song.mid", out_dir / "notes.csv", score, roll, preview, stem_midi)
+
+    def to_wav(
+        self, source: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+    ) -> WavFile:
+        self.calls.append("to_wav")
+        assert on_progress is not None
+        on_progress("writing", 0.5)
+        self.during(on_progress)
+        samples, rate_hz = sf.read(source, dtype="int16")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(out, samples, rate_hz)
+        return WavFile(out, len(samples) / rate_hz)

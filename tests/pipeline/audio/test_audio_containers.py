@@ -10,6 +10,7 @@ import soundfile as sf
 from pipeline.audio.decode import decode
 from pipeline.audio.probe import probe
 from pipeline.audio.source import AudioSource
+from pipeline.errors import UnsupportedAudio
 
 WAV_LIKE = [
     ("a.wav", "WAV", "PCM_16", 16),
@@ -223,6 +224,17 @@ def test_ogg_streams_joined_end_to_end_are_read_to_the_end(
     path = encode("a.ogg", song, 44_100, "-c:a", "libvorbis")
     path.write_bytes(2 * path.read_bytes())
     assert 0 <= decode(path, tmp_path).n_samples - 2 * len(song) <= 1024  # ffmpeg drops padding of the last alone
+
+
+def test_ogg_streams_that_are_not_alike_are_refused_rather_than_cut_short(tmp_path: Path) -> None:
+    path, parts = tmp_path / "a.ogg", []
+    for rate_hz, channels in ((44_100, 2), (44_100, 1), (22_050, 2)):
+        sf.write(path, np.zeros((rate_hz, channels)), rate_hz, format="OGG")
+        parts.append(path.read_bytes())
+    for other in parts[1:]:
+        path.write_bytes(parts[0] + other)
+        with pytest.raises(UnsupportedAudio, match="of different sample rates or channels"):
+            decode(path, tmp_path)
 
 
 def test_a_variable_bitrate_mp3_without_an_index_is_read_to_the_end(

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pipeline.models.catalogue import CATALOGUE
+from pipeline.models.network import load_separation_model
 from pipeline.models.store import ModelStore
 
 
@@ -15,6 +16,17 @@ def test_networks_and_weights_are_those_of_demucs(name):
     entry = CATALOGUE[name]
     assert [file.name for file in entry.files] == [f"{signature}.safetensors" for signature in bag["models"]]
     assert [list(row) for row in entry.bag_weights or ()] == bag.get("weights", [])
+
+
+@pytest.mark.weights
+def test_stems_are_those_of_the_loaded_model_in_its_order(model_store):
+    assert CATALOGUE["htdemucs"].stems == load_separation_model("htdemucs", model_store).sources
+
+
+def test_separators_have_stems_one_for_each_weight_of_a_bag():
+    for entry in CATALOGUE.values():
+        assert bool(entry.stems) == (entry.purpose == "separation")
+        assert {len(row) for row in entry.bag_weights or ()} <= {len(entry.stems)}
 
 
 def test_basic_pitch_comes_from_the_installed_package(tmp_path):

@@ -8,7 +8,9 @@ import soundfile as sf
 from scipy.signal import butter, sosfiltfilt
 
 from pipeline.audio.encode import quantise
+from pipeline.audio.source import BLOCK_SAMPLES
 from pipeline.errors import Cancelled, ModelError
+from pipeline.progress import unheard
 from pipeline.separation.separator import Separator
 from pipeline.separation.stems import separate
 
@@ -40,10 +42,8 @@ def run(tmp_path):
     out.mkdir()
     scratch.mkdir()
 
-    def run(mix, separator, *, two_stems=False, residual=False, on_progress=None):
-        made = separate(
-            mix, separator, out, two_stems=two_stems, residual=residual, scratch=scratch, on_progress=on_progress
-        )
+    def run(mix, separator, *, only=None, residual=False, on_progress=unheard):
+        made = separate(mix, separator, out, only=only, residual=residual, scratch=scratch, on_progress=on_progress)
         assert sorted(out.iterdir()) == sorted(stem.path for stem in made.stems)
         return {stem.name: stem for stem in made.stems}
 
@@ -95,35 +95,45 @@ def test_what_both_rates_can_hold_comes_back_in_phase_and_level(separator, run, 
 @pytest.mark.parametrize("bits", [16, 24])
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate_hz", [22_050, 44_100, 96_000])
-def test_instrumental_and_vocals_are_the_input_exactly(separator, run, source, rate_hz, channels, bits):
+@pytest.mark.parametrize(("only", "rest"), [("vocals", "instrumental"), ("drums", "no_drums"), ("other", "no_other")])
+def test_one_stem_and_the_rest_are_the_input_exactly(separator, run, source, rate_hz, channels, bits, only, rest):
     samples = noise(30_011, channels)
-    stems = run(source(samples, rate_hz, bits), separator, two_stems=True)
+    stems = run(source(samples, rate_hz, bits), separator, only=only)
 
-    assert list(stems) == ["vocals", "instrumental"]
+    assert list(stems) == [only, rest]
     total = sum(integers(stem.path, bits) for stem in stems.values())
     assert np.array_equal(total, quantise(samples, bits))
-    assert integers(stems["vocals"].path, bits).any()
+    assert integers(stems[only].path, bits).any()
 
 
-@pytest.mark.parametrize("two_stems", [False, True])
+@pytest.mark.parametrize("only", ["drums", "vocals", "other"])
+def test_one_stem_is_the_same_as_among_all(separator, run, source, tmp_path, only):
+    mix = source(noise(30_011), 48_000)
+    among_all = run(mix, separator)[only].path.read_bytes()
+    for path in (tmp_path / "out").iterdir():
+        path.unlink()
+    assert run(mix, separator, only=only)[only].path.read_bytes() == among_all
+
+
+@pytest.mark.parametrize("only", [None, "vocals", "drums"])
 @pytest.mark.parametrize("bits", [16, 24])
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000])
-def test_stems_and_residual_are_the_input_exactly(separator, run, source, rate_hz, bits, two_stems):
+def test_stems_and_residual_are_the_input_exactly(separator, run, source, rate_hz, bits, only):
     samples = noise(30_011)
-    stems = run(source(samples, rate_hz, bits), separator, residual=True, two_stems=two_stems)
+    stems = run(source(samples, rate_hz, bits), separator, residual=True, only=only)
 
-    made = ["vocals", "instrumental"] if two_stems else ["drums", "vocals", "other"]
-    assert list(stems) == [*made, "residual"]
+    made = {None: ["drums", "vocals", "other"], "vocals": ["vocals", "instrumental"], "drums": ["drums", "no_drums"]}
+    assert list(stems) == [*made[only], "residual"]
     total = sum(integers(stem.path, bits) for stem in stems.values())
     assert np.array_equal(total, quantise(samples, bits))
-    assert integers(stems["residual"].path, bits).any() != two_stems  # the instrumental leaves nothing over
+    assert integers(stems["residual"].path, bits).any() == (only is None)  # the rest leaves nothing over
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 8820])
 @pytest.mark.parametrize("rate_hz", [8000, 44_100, 96_000])
 def test_the_shortest_files_keep_their_length(separator, run, source, rate_hz, n_samples):
     samples = noise(n_samples)
-    stems = run(source(samples, rate_hz), separator, two_stems=True)
+    stems = run(source(samples, rate_hz), separator, only="vocals")
 
     total = sum(integers(stem.path, 16) for stem in stems.values())
     assert np.array_equal(total, quantise(samples, 16))
@@ -150,7 +160,7 @@ def test_an_input_beyond_full_scale_is_cut_off_there(shares, model_of, run, sour
     at = np.arange(30_000) / 44_100
     samples = np.tile(1.5 * np.sin(2 * np.pi * 441 * at), (2, 1)).astype(np.float32)
 
-    stems = run(source(samples), separator, two_stems=True)
+    stems = run(source(samples), separator, only="vocals")
 
     vocals = integers(stems["vocals"].path, 16)
     assert (vocals.min(), vocals.max()) == (-32_768, 32_767)
@@ -164,7 +174,7 @@ def test_a_difference_beyond_full_scale_is_cut_off_there(shares, model_of, run, 
     at = np.arange(30_000) / 44_100
     samples = np.tile(0.8 * np.sin(2 * np.pi * 441 * at), (2, 1)).astype(np.float32)
 
-    stems = run(source(samples), separator, two_stems=True, residual=True)
+    stems = run(source(samples), separator, only="vocals", residual=True)
 
     instrumental = integers(stems["instrumental"].path, 16)
     assert (instrumental.min(), instrumental.max()) == (-32_768, 32_767)
@@ -183,8 +193,8 @@ def test_peak_and_rms_are_those_of_the_samples(separator, run, source):
 
 @pytest.mark.parametrize("done", [0, 1, 3, 4])
 def test_cancelling_leaves_no_files(separator, run, source, tmp_path, done):
-    def cancel(at):
-        if at.done == done:
+    def cancel(fraction):
+        if fraction == done / 4:
             raise Cancelled("Enough.")
 
     mix = source(noise(4 * 6615))  # four segments, a stride of 6615 samples apart
@@ -193,12 +203,35 @@ def test_cancelling_leaves_no_files(separator, run, source, tmp_path, done):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("block", [0, 1, 2])
+def test_cancelling_while_it_is_resampled_leaves_nothing(separator, run, source, tmp_path, block):
+    seen = []
+
+    def cancel(fraction):
+        seen.append(fraction)
+        if len(seen) > block:
+            raise Cancelled("Enough.")
+
+    with pytest.raises(Cancelled, match="Enough"):
+        run(source(noise(2 * BLOCK_SAMPLES), 48_000), separator, on_progress=cancel)
+    assert seen == [0.0, 0.01, 0.02][: block + 1]
+    assert list((tmp_path / "out").iterdir()) == list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_progress_never_falls_and_ends_at_one(separator, run, source, rate_hz):
+    seen = []
+    run(source(noise(2 * BLOCK_SAMPLES), rate_hz), separator, on_progress=seen.append)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
+
+
 def test_cancelling_leaves_the_files_of_before(separator, run, source, tmp_path):
     mix = source(noise(30_000))
     before = {name: stem.path.read_bytes() for name, stem in run(mix, separator).items()}
 
-    def cancel(at):
-        if at.done == at.total:
+    def cancel(fraction):
+        if fraction == 1.0:
             raise Cancelled("Enough.")
 
     with pytest.raises(Cancelled):
@@ -220,10 +253,10 @@ def test_the_same_song_gives_the_same_bytes(separator, run, source, rate_hz):
     assert first == again
 
 
-def test_two_stems_of_a_model_without_vocals_are_refused(shares, model_of, run, source, tmp_path):
+def test_a_stem_that_the_model_lacks_is_refused(shares, model_of, run, source, tmp_path):
     separator = Separator(model_of(shares(0.5, 0.25), sources=("drums", "bass")), device="cpu")
     with pytest.raises(ModelError, match="'vocals', only drums, bass"):
-        run(source(noise(100)), separator, two_stems=True)
+        run(source(noise(100)), separator, only="vocals")
     assert list((tmp_path / "out").iterdir()) == []
 
 

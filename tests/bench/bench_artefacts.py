@@ -1,0 +1,53 @@
+"""What the files beside the MIDI cost, for a song of three minutes.
+
+Run from the repository root::
+
+    OMP_NUM_THREADS=1 python tests/bench/bench_artefacts.py
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pipeline.artefacts.grid import estimate_grid
+from pipeline.artefacts.piano_roll import write_piano_roll
+from pipeline.artefacts.preview import write_preview
+from pipeline.artefacts.score import write_score
+from support.composed import composed_song
+
+DURATION_S = 180.0
+RUNS = 5
+
+
+def main() -> None:
+    song = composed_song(140, duration_s=DURATION_S)
+    n_notes = sum(len(instrument.notes) for instrument in song)
+    print(f"{DURATION_S:.0f} s, {n_notes} notes; medians of {RUNS} runs, seconds of processor time")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        steps: dict[str, Callable[[], object]] = {
+            "beats": lambda: estimate_grid(song),
+            "score.musicxml": lambda: write_score(song, folder / "score.musicxml"),
+            "piano-roll.svg": lambda: write_piano_roll(song, DURATION_S, folder / "piano-roll.svg"),
+            "preview.mp3": lambda: write_preview(song, DURATION_S, folder / "preview.mp3"),
+        }
+        for step, work in steps.items():
+            path = folder / step
+            cost_s = statistics.median(_timed(work) for _ in range(RUNS))
+            size = f"{path.stat().st_size / 1000:8.0f} kB" if path.exists() else ""
+            print(f"{step:16} {cost_s:6.3f} {size}")
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+if __name__ == "__main__":
+    main()
