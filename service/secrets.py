@@ -1,4 +1,4 @@
-"""Secrets: the server's own, the API keys made with it, and the signatures of file links."""
+"""Secrets: the server's own, the API keys made with it, the signatures of file links, the keys that sign callbacks."""
 
 import hashlib
 import hmac
@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from service.settings import MIN_SECRET_BYTES, Settings, SettingsError
+from service.signatures import Signer, parse_secrets
 
 KEY_PREFIX = "stsc_"
 _KEY_RANDOM_BYTES = 24  # 192 bits: no need for a slow hash, guessing is hopeless
@@ -30,6 +31,8 @@ class Secrets:
             raise ValueError(f"a secret of {len(secret)} bytes is too short; {MIN_SECRET_BYTES} are the least")
         self._key_digests = hmac.digest(secret, b"api-key-digest", "sha256")
         self._links = hmac.digest(secret, b"file-link", "sha256")
+        self._webhook_hmac_key = hmac.digest(secret, b"webhook-hmac-key", "sha256")
+        self._webhook_secret = hmac.digest(secret, b"webhook-secret", "sha256")
 
     def key_digest(self, token: str) -> str:
         """What is stored of an API key: HMAC-SHA256 in hex."""
@@ -43,6 +46,13 @@ class Secrets:
     def link_is_ours(self, file_id: str, expires_s: int, signature: str) -> bool:
         """Whether the signature is the one :meth:`sign_link` gives; takes the same time whatever the answer."""
         return hmac.compare_digest(self.sign_link(file_id, expires_s).encode(), signature.encode())
+
+    def signer(self, settings: Settings) -> Signer:
+        """What signs callbacks: with the configured keys, or with our own where there is none."""
+        return Signer(
+            settings.webhook_hmac_key or f"whk_{self._webhook_hmac_key.hex()}",
+            parse_secrets(settings.webhook_secret) if settings.webhook_secret else [self._webhook_secret],
+        )
 
 
 def load_secrets(settings: Settings) -> Secrets:

@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
 
 import httpx
 
@@ -16,6 +16,7 @@ from service.settings import Network
 
 _MAX_REDIRECTS = 5
 _SILENCE_TIMEOUT_S = 10.0
+_MAX_REASON_LENGTH = 200  # it may quote what a server sent
 _BLOCK_BYTES = 65_536  # hashed and written on the event loop: 0.1 ms each
 
 
@@ -24,7 +25,7 @@ class Fetched:
     """A file that was fetched.
 
     Attributes:
-        name: last part of the address's path, for people; never used as a path.
+        name: last part of the address's path, decoded, without what cannot be printed; for people, never a path.
         size_bytes: its length.
         sha256: digest of its bytes, in hex.
     """
@@ -56,16 +57,19 @@ async def fetch(url: str, to: Path, *, allow: Sequence[Network], max_bytes: int,
     try:
         async with (
             asyncio.timeout(timeout_s),
-            vetted_client(allow, _SILENCE_TIMEOUT_S, _MAX_REDIRECTS) as client,
-            client.stream("GET", source) as response,
+            vetted_client(allow, _SILENCE_TIMEOUT_S) as client,
+            _get(client, source) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 raise SourceFetchFailed(f"{shown} answered with HTTP status {response.status_code}.")
+            too_large = TooLarge(f"The file at {shown} is larger than the limit of {max_bytes / 1e6:g} MB.")
+            if int(response.headers.get("content-length", 0)) > max_bytes:
+                raise too_large
             with to.open("wb") as file:
                 async for block in response.aiter_raw(_BLOCK_BYTES):
                     size += len(block)
                     if size > max_bytes:
-                        raise TooLarge(f"The file at {shown} is larger than the limit of {max_bytes / 1e6:g} MB.")
+                        raise too_large
                     digest.update(block)
                     file.write(block)
     except TimeoutError as error:
@@ -73,9 +77,26 @@ async def fetch(url: str, to: Path, *, allow: Sequence[Network], max_bytes: int,
     except UnicodeError as error:  # httpx, of a redirect
         raise SourceFetchFailed(f"{shown} could not be fetched: it redirects to an invalid host name.") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        reason = (str(error) or type(error).__name__).removesuffix(".")
+        reason = (str(error) or type(error).__name__).removesuffix(".")[:_MAX_REASON_LENGTH]
         raise SourceFetchFailed(f"{shown} could not be fetched: {reason}.") from error
-    return Fetched(unquote(PurePosixPath(source.path).name) or "audio", size, digest.hexdigest())
+    name = "".join(char for char in PurePosixPath(source.path).name if char.isprintable())
+    return Fetched(name or "audio", size, digest.hexdigest())
+
+
+@asynccontextmanager
+async def _get(client: httpx.AsyncClient, url: httpx.URL) -> AsyncIterator[httpx.Response]:
+    """The answer to a GET, after some redirects, each vetted like the first address; redirects' bodies stay unread."""
+    request = client.build_request("GET", url)
+    for _ in range(1 + _MAX_REDIRECTS):
+        response = await client.send(request, stream=True)
+        try:
+            if response.next_request is None:
+                yield response
+                return
+        finally:
+            await response.aclose()
+        request = response.next_request
+    raise httpx.TooManyRedirects(f"it redirects more than {_MAX_REDIRECTS} times", request=request)
 
 
 def _shown(url: httpx.URL) -> str:

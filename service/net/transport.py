@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
 
@@ -63,17 +63,22 @@ class VettedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def vetted_client(allow: Sequence[Network], timeout_s: float, max_redirects: int = 0) -> httpx.AsyncClient:
-    """A client whose every request, redirects included, goes through :class:`VettedTransport`.
+def vetted_client(
+    allow: Sequence[Network], timeout_s: float, on_response: Callable[[httpx.Response], Awaitable[None]] | None = None
+) -> httpx.AsyncClient:
+    """A client whose every request goes through :class:`VettedTransport`.
+
+    It follows no redirects: httpx would read the redirect's own body to its end first, into memory, inflated.
 
     Args:
         timeout_s: longest silence of a connected server; a connection has 5 s at most.
+        on_response: given every response before httpx looks at it, with its body unread.
     """
     return httpx.AsyncClient(
         transport=VettedTransport(allow),
         timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
-        follow_redirects=max_redirects > 0,
-        max_redirects=max_redirects or 1,
+        follow_redirects=False,
         trust_env=False,
+        event_hooks={"response": [] if on_response is None else [on_response]},
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
     )

@@ -1,6 +1,7 @@
 """Callbacks: delivered at least once, on a patient schedule, every attempt a row.
 
-The same event keeps the same id (``webhook-id``) however often it is sent, so that a receiver can drop repeats.
+The same event keeps the same id (``webhook-id``) however often it is sent, so that a receiver can drop repeats.  Every
+attempt is signed anew, with its own time.  Of the answer the status and ``Retry-After`` count; its body is not read.
 """
 
 import asyncio
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 
 import httpx
 
+from service.callbacks import callback_body
 from service.context import Context
 from service.db.models import Outbox, OutboxState
 from service.errors import ServiceError
-from service.kie.present import callback_body
 from service.net.transport import vetted_client
 from service.store.outbox import origin
 
@@ -53,6 +54,7 @@ class Deliverer:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._signer = context.secrets.signer(context.settings)
         self._random = random.Random()  # noqa: S311 (jitter, not a secret)
         self._running: dict[asyncio.Task[None], str] = {}  # attempts under way, and the origins they go to
 
@@ -110,7 +112,7 @@ class Deliverer:
         _log.info(
             "callback %s of task %s: attempt %d, %s, %s",
             outbox.id, outbox.task_id, outbox.attempts, attempt.error or attempt.status_code,
-            state if stands else "overtaken by a later attempt",
+            state if stands else "overtaken by a later attempt or redelivery",
         )  # fmt: skip
 
     async def _attempt(self, outbox: Outbox) -> Attempt:
@@ -129,10 +131,12 @@ class Deliverer:
         if record is None:
             return Attempt(None, "the task has expired")
         body = callback_body(record, self._context.links)
-        headers = {"Content-Type": "application/json", "webhook-id": outbox.id}
+        now_s = self._context.clock.now_ms() // 1000
+        signed = self._signer.headers(event_id=outbox.id, task_id=outbox.task_id, body=body, timestamp_s=now_s)
+        headers = {"Content-Type": "application/json", **signed}
         async with (
             asyncio.timeout(TIMEOUT_S),
-            vetted_client(self._context.settings.allow_addresses, TIMEOUT_S) as client,
+            vetted_client(self._context.settings.allow_addresses, TIMEOUT_S, on_response=_forget_location) as client,
             client.stream("POST", outbox.url, content=body, headers=headers) as response,
         ):
             error = None if response.is_success else f"HTTP status {response.status_code}"
@@ -143,10 +147,16 @@ class Deliverer:
         now = self._context.clock.now_ms()
         if attempt.delivered:
             return OutboxState.DELIVERED, now
-        if attempt.status_code == httpx.codes.GONE or outbox.attempts > len(RETRY_DELAYS_S):
+        tried = outbox.attempts - outbox.retries_from
+        if attempt.status_code == httpx.codes.GONE or tried > len(RETRY_DELAYS_S):
             return OutboxState.DEAD, now
-        delay_s = RETRY_DELAYS_S[outbox.attempts - 1] * self._random.uniform(1, 1 + _JITTER)
+        delay_s = RETRY_DELAYS_S[tried - 1] * self._random.uniform(1, 1 + _JITTER)
         return OutboxState.PENDING, now + int(1000 * max(delay_s, attempt.retry_after_s or 0))
+
+
+async def _forget_location(response: httpx.Response) -> None:
+    """A redirect is a failure like any other; httpx would read where it leads, and fail itself where that is no URL."""
+    response.headers.pop("location", None)
 
 
 def _retry_after_s(response: httpx.Response, now_ms: int) -> float | None:

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
@@ -14,11 +14,11 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from service.context import Context
-from service.db.models import ApiKey, Delivery, OutboxState, TaskKind
+from service.db.models import ApiKey, OutboxState
 from service.settings import Settings
-from service.store.records import Outcome
 from service.worker import deliveries
 from service.worker.deliveries import RETRY_DELAYS_S, Deliverer
+from support.callbacks import attempts, finished_task
 from support.clock import ManualClock
 from support.servers import answer, http_server
 
@@ -30,19 +30,7 @@ def settings(settings: Settings) -> Settings:
     return dataclasses.replace(settings, allow_addresses=(ipaddress.ip_network("127.0.0.0/8"),))
 
 
-async def finished_task(context: Context, key: ApiKey, url: str) -> str:
-    task = await context.store.tasks.create(key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=url)
-    claim = await context.store.leases.claim("worker")
-    assert claim is not None
-    await context.store.leases.succeed(claim, Outcome())
-    return task.id
-
-
-async def attempts(context: Context, task_id: str) -> Sequence[Delivery]:
-    return await context.store.outbox.deliveries(task_id)
-
-
-async def test_a_good_receiver_is_called_once(context: Context, key: ApiKey) -> None:
+async def test_a_good_receiver_is_called_once(context: Context, key: ApiKey, clock: ManualClock) -> None:
     received: Received = []
 
     def respond(handler: BaseHTTPRequestHandler, body: bytes) -> None:
@@ -56,7 +44,8 @@ async def test_a_good_receiver_is_called_once(context: Context, key: ApiKey) -> 
     [(headers, body)] = received
     assert headers["Content-Type"] == "application/json"
     assert headers["webhook-id"].startswith("evt_")
-    assert "webhook-timestamp" not in headers  # nothing is signed
+    assert int(headers["X-Webhook-Timestamp"]) == int(headers["webhook-timestamp"]) == clock.now_ms() // 1000
+    assert {"X-Webhook-Signature", "webhook-signature"} <= set(headers)
     assert body["code"] == 200
     assert body["taskId"] == body["task_id"] == task_id
     [row] = await attempts(context, task_id)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from service.errors import AddressRefused, SourceFetchFailed, TooLarge
+from service.net.addresses import resolve
 from service.net.fetch import Fetched, fetch
 from service.net.transport import vetted_client
-from support.names import resolve_as
+from support.names import resolve_as, resolve_in_turn
 from support.servers import answer, http_server
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -63,11 +64,56 @@ async def test_a_redirect_to_another_scheme_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_redirect_loop_ends(tmp_path: Path) -> None:
-    with (
-        http_server(lambda handler, _: answer(handler, 302, Location="/again")) as base,
-        pytest.raises(SourceFetchFailed),
-    ):
+    asked: list[str] = []
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        asked.append(handler.path)
+        answer(handler, 302, Location="/again")
+
+    with http_server(respond) as base, pytest.raises(SourceFetchFailed, match="redirects more than 5 times"):
         await get(f"{base}/x", tmp_path / "file")
+    assert asked == ["/x"] + ["/again"] * 5
+
+
+async def test_the_body_of_a_redirect_is_not_read(tmp_path: Path) -> None:
+    """It may be endless, or small and inflate to anything."""
+    sent = 0
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        nonlocal sent
+        if handler.path == "/there":
+            answer(handler, 200, SONG)
+            return
+        handler.send_response(302)
+        handler.send_header("Location", "/there")
+        handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        try:
+            while sent < 1_000_000_000:
+                sent += handler.wfile.write(b"\0" * 65536)
+        except OSError:
+            return  # the client hung up, as it should
+
+    with http_server(respond) as base:
+        assert (await get(f"{base}/x", tmp_path / "file")).size_bytes == len(SONG)
+    assert sent < 50_000_000  # what the kernel's buffers take
+
+
+async def test_a_password_goes_no_further_than_where_it_was_meant_for(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        asked.append(handler.headers["Authorization"])
+        if handler.path == "/x":
+            answer(handler, 302, Location="/near")
+        elif handler.path == "/near":
+            answer(handler, 302, Location=f"{other}/far")
+        else:
+            answer(handler, 200, SONG)
+
+    with http_server(respond) as base, http_server(respond) as other:
+        await get(base.replace("//", "//user:hush@") + "/x", tmp_path / "file")
+    assert asked == ["Basic dXNlcjpodXNo", "Basic dXNlcjpodXNo", None]
 
 
 async def test_an_error_status_is_named(tmp_path: Path) -> None:
@@ -93,6 +139,55 @@ async def test_an_endless_body_stops_at_the_limit(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_size <= 1_100_000
 
 
+async def test_a_body_that_says_it_is_too_long_is_not_begun(tmp_path: Path) -> None:
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000001")
+        handler.end_headers()
+
+    with http_server(respond) as base, pytest.raises(TooLarge, match="limit of 1 MB"):
+        await get(f"{base}/x", tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+
+
+async def test_an_absurd_length_is_a_failure_like_any_other(tmp_path: Path) -> None:
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "9" * 5000)
+        handler.end_headers()
+
+    with http_server(respond) as base, pytest.raises(SourceFetchFailed, match="bad Content-Length"):
+        await get(f"{base}/x", tmp_path / "file")
+
+
+async def test_what_is_no_http_is_not_told_at_length(tmp_path: Path) -> None:
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.wfile.write(b"SSH-2.0-" + b"\xff" * 10_000 + b"\r\n\r\n")
+        handler.close_connection = True
+
+    with http_server(respond) as base, pytest.raises(SourceFetchFailed, match="illegal status line") as failed:
+        await get(f"{base}/x", tmp_path / "file")
+    assert len(str(failed.value)) < 300
+
+
+@pytest.mark.parametrize("kind", [b"drip", b"endless", b"hints"])
+async def test_headers_that_do_not_end(tmp_path: Path, kind: bytes) -> None:
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" if kind == b"hints" else b"HTTP/1.1 200 OK\r\n")
+        more = {b"drip": b"a: b\r\n", b"endless": b"a: b\r\n" * 10_000, b"hints": b"HTTP/1.1 103 Early\r\n\r\n" * 100}
+        try:
+            for _block in range(30):
+                handler.wfile.write(more[kind])
+                handler.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            return
+        handler.close_connection = True
+
+    with http_server(respond) as base, pytest.raises(SourceFetchFailed, match=r"within 0\.5 s|too large|too long"):
+        await get(f"{base}/x", tmp_path / "file", timeout_s=0.5)
+
+
 async def test_a_dripping_body_ends_with_the_time_allowed(tmp_path: Path) -> None:
     def drip(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         handler.send_response(200)
@@ -112,6 +207,15 @@ async def test_a_dripping_body_ends_with_the_time_allowed(tmp_path: Path) -> Non
 async def test_a_compressed_body_is_not_inflated(tmp_path: Path) -> None:
     with http_server(lambda handler, _: answer(handler, 200, b"\x1f\x8bnot audio", Content_Encoding="gzip")) as base:
         assert (await get(f"{base}/x", tmp_path / "file")).size_bytes == 11
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/a%20song.mp3", "a song.mp3"), ("/a%2520b", "a%20b"), ("/x%2F..%2Fy%00%0A.mp3", "y.mp3"), ("/%00", "audio")],
+)
+async def test_a_name_is_decoded_once_and_can_be_printed(tmp_path: Path, path: str, name: str) -> None:
+    with http_server(lambda handler, _: answer(handler, 200, SONG)) as base:
+        assert (await get(base + path, tmp_path / "file")).name == name
 
 
 async def test_a_refused_connection_says_so(tmp_path: Path) -> None:
@@ -219,3 +323,30 @@ async def test_making_a_client_does_not_hold_up_the_event_loop() -> None:
         async with vetted_client((), 1.0):
             pass
     assert (time.perf_counter() - start) / 20 < 0.015  # reading the certificates takes some 50 ms
+
+
+async def test_a_name_that_leads_inside_the_second_time_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: what was vetted when the address was given counts for nothing when it is fetched."""
+    asked: list[str] = []
+    resolve_in_turn(monkeypatch, "song.example", ["93.184.215.14", "127.0.0.1"])
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        asked.append(handler.path)
+        answer(handler, 200, SONG)
+
+    with http_server(respond) as base:
+        url = base.replace("127.0.0.1", "song.example")
+        assert await resolve("song.example", 80, ()) == [ipaddress.ip_address("93.184.215.14")]
+        with pytest.raises(AddressRefused, match=r"song\.example"):
+            await fetch(f"{url}/x", tmp_path / "file", allow=(), max_bytes=10, timeout_s=5)
+    assert asked == []
+
+
+async def test_one_look_up_is_both_vetted_and_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that changes between check and connection finds no such moment: there is one look-up for both."""
+    resolve_in_turn(monkeypatch, "song.example", ["127.0.0.1", "10.0.0.1"])
+    with http_server(lambda handler, _: answer(handler, 200, SONG)) as base:
+        url = base.replace("127.0.0.1", "song.example")
+        assert (await get(f"{url}/x", tmp_path / "file")).size_bytes == len(SONG)

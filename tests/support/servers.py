@@ -9,7 +9,7 @@ Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 @contextmanager
-def http_server(respond: Respond) -> Iterator[str]:
+def http_server(respond: Respond, host: str = "127.0.0.1") -> Iterator[str]:
     """A server that answers every GET and POST by ``respond(handler, body)``; gives its base address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -22,13 +22,13 @@ def http_server(respond: Respond) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
     # The default interval would make every test wait half a second for its server's end.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
