@@ -1,5 +1,7 @@
 """What every part of a running service needs, built once per process."""
 
+import asyncio
+
 from service.clock import Clock, SystemClock
 from service.db.database import Database
 from service.links import Links
@@ -15,6 +17,9 @@ class Context:
     Args:
         settings: where everything is.
         clock: the machine's own, where none is given.
+
+    Attributes:
+        stopping: set when the process is to end; answers that have no end of their own end then.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -25,6 +30,7 @@ class Context:
         self.storage = LocalStorage(settings.data_dir)
         self.secrets = load_secrets(settings)
         self.links = Links(settings.resolved_public_url, self.secrets)
+        self.stopping = asyncio.Event()
 
     async def close(self) -> None:
         """Close what was opened."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from pipeline.notes import Instrument
 
 _TIME_DIGITS = 6
@@ -19,3 +21,8 @@ def wire_notes(instrument: Instrument) -> list[dict[str, Any]]:
         }
         for note in instrument.notes
     ]
+
+
+def encoded_notes(instrument: Instrument) -> bytes:
+    """The JSON of :func:`wire_notes`."""
+    return msgspec.json.encode(wire_notes(instrument))

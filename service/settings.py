@@ -22,6 +22,8 @@ from pipeline.audio.limits import DecodeLimits
 from pipeline.models.catalogue import CATALOGUE
 from pipeline.models.store import default_root
 from service.errors import ServiceError
+from service.prices import parse_prices
+from service.signatures import MIN_HMAC_KEY_LENGTH, is_hmac_key, parse_secrets
 
 _PREFIX = "STEMSCRIBE_"
 _CONFIG_VARIABLE = _PREFIX + "CONFIG"
@@ -43,10 +45,10 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "stemscribe"
 
 
-def _setting(default: object, about: str) -> Any:
+def _setting(default: object, about: str, *, is_secret: bool = False) -> Any:
     if callable(default):
         return field(default_factory=default, metadata={"about": about})
-    return field(default=default, metadata={"about": about})
+    return field(default=default, metadata={"about": about}, repr=not is_secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class Settings:
         "Base of the links handed out; default http://HOST:PORT, of this machine where HOST is every address: "
         "set it when clients are on other machines.",
     )
-    database_url: str = _setting("", "SQLAlchemy address; default SQLite inside the data folder.")
+    database_url: str = _setting("", "SQLAlchemy address; default SQLite inside the data folder.", is_secret=True)
     models_dir: Path = _setting(default_root, "Folder of the downloaded weights.")
     separation_model: str = _setting("htdemucs", "Separation model, a name that `stemscribe models list` prints.")
     device: str = _setting("auto", "auto, cuda, mps or cpu.")
@@ -72,11 +74,33 @@ class Settings:
     max_upload_mb: int = _setting(200, "Largest accepted upload or fetched file, in MB (1 000 000 bytes).")
     max_audio_minutes: int = _setting(30, "Longest accepted audio, in minutes.")
     lease_seconds: int = _setting(30, "How long a silent worker keeps a task before another may take it.")
-    secret: str = _setting("", "Signs links and keys' digests; default a random one kept in the data folder.")
+    rate_limit_tasks: int = _setting(20, "New tasks a key may ask for at once, and in each window; 0 is no limit.")
+    rate_limit_seconds: int = _setting(10, "Length of that window, in seconds.")
+    max_tasks_in_flight: int = _setting(1000, "Tasks of one key that may be queued or running; 0 is no limit.")
+    prices: str = _setting(
+        "separation=10, midi=5, wav=1, transcription=15",
+        "Credits a task costs: KIND=CREDITS, or KIND=CREDITS+CREDITS/min for each minute of audio too.",
+    )
+    secret: str = _setting(
+        "", "Signs links and keys' digests; default a random one kept in the data folder.", is_secret=True
+    )
+    webhook_hmac_key: str = _setting(
+        "",
+        "Key of the callbacks' X-Webhook-Signature; default one made from the server's secret, which "
+        "`stemscribe webhooks secrets` prints.",
+        is_secret=True,
+    )
+    webhook_secret: str = _setting(
+        "",
+        "Standard Webhooks secret of the callbacks, whsec_ and base64 of 24 to 64 bytes; or several, separated by "
+        "commas, newest first, while one replaces another; default one made from the server's secret.",
+        is_secret=True,
+    )
 
     def __post_init__(self) -> None:
         for name, least in (
             ("port", 0), ("retention_days", 1), ("max_upload_mb", 1), ("max_audio_minutes", 1), ("lease_seconds", 3),
+            ("rate_limit_tasks", 0), ("rate_limit_seconds", 1), ("max_tasks_in_flight", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise SettingsError(f"{_PREFIX}{name.upper()} must be at least {least}, not {getattr(self, name)}.")
@@ -89,8 +113,19 @@ class Settings:
             raise SettingsError(
                 f"{_PREFIX}SEPARATION_MODEL must be one of {', '.join(separators)}, not {self.separation_model!r}."
             )
+        try:
+            parse_prices(self.prices)
+        except ValueError as error:
+            raise SettingsError(f"{_PREFIX}PRICES: {error}.") from error
         if self.secret and len(self.secret.encode()) < MIN_SECRET_BYTES:
             raise SettingsError(f"{_PREFIX}SECRET must have at least {MIN_SECRET_BYTES} bytes.")
+        if self.webhook_hmac_key and not is_hmac_key(self.webhook_hmac_key):
+            raise SettingsError(
+                f"{_PREFIX}WEBHOOK_HMAC_KEY must have at least {MIN_HMAC_KEY_LENGTH} characters: letters, digits and "
+                "other ASCII signs, no white space."
+            )
+        if self.webhook_secret:
+            _check_webhook_secret(self.webhook_secret)
         if self.database_url:
             _check_database_url(self.database_url)
 
@@ -134,6 +169,16 @@ def _host_of_links(host: str) -> str:
     if address.version == 4:
         return "127.0.0.1" if address.is_unspecified else host
     return "[::1]" if address.is_unspecified else f"[{host}]"
+
+
+def _check_webhook_secret(text: str) -> None:
+    try:
+        parse_secrets(text)
+    except ValueError as error:  # tells what is wrong without the value
+        raise SettingsError(
+            f"{_PREFIX}WEBHOOK_SECRET must be whsec_ and base64 of 24 to 64 bytes, or several of these, separated by "
+            f"commas: {error}."
+        ) from None
 
 
 def _check_database_url(text: str) -> None:

@@ -31,6 +31,8 @@ MIME_TYPES = {
     ".wv": "audio/x-wavpack",
     ".mid": "audio/midi",
     ".csv": "text/csv",
+    ".musicxml": "application/vnd.recordare.musicxml+xml",
+    ".svg": "image/svg+xml",
 }
 _READ_BYTES = 1 << 20
 

@@ -1,5 +1,6 @@
 """API keys on requests: checked before a body is read."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -12,8 +13,21 @@ from service.errors import Unauthorized
 _REFUSAL = "You do not have access permissions"  # upstream's words; clients look for them
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        key: the checked key, as of the last second.
+        task_id: the id that was promised to what this request makes, where it has an Idempotency-Key.
+    """
+
+    key: ApiKey
+    task_id: str | None = None
+
+
 class KeyAuthentication(AbstractAuthenticationMiddleware):
-    """Puts the caller's :class:`ApiKey` into ``request.user``."""
+    """Puts the :class:`Caller` into ``request.user``."""
 
     async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
         """Find the key of the ``Authorization: Bearer`` header.
@@ -28,4 +42,4 @@ class KeyAuthentication(AbstractAuthenticationMiddleware):
         key: ApiKey | None = await context.store.keys.find(context.secrets.key_digest(token.strip()))
         if key is None:
             raise Unauthorized(_REFUSAL)
-        return AuthenticationResult(user=key, auth=None)
+        return AuthenticationResult(user=Caller(key), auth=None)

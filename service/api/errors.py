@@ -2,25 +2,34 @@
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, SerializationException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    SerializationException,
+    ValidationException,
+)
 from litestar.status_codes import (
     HTTP_200_OK,
     HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    HTTP_422_UNPROCESSABLE_ENTITY,
     HTTP_500_INTERNAL_SERVER_ERROR,
 )
 
 from pipeline.errors import AudioError, AudioLimitExceeded, PipelineError
-from service.errors import BadRequest, Invalid, NotFound, ServiceError, TooLarge
+from service.api.idempotency import REFUSED
+from service.errors import BadRequest, Invalid, MethodNotAllowed, NotFound, ServiceError, SourceFetchFailed, TooLarge
 
 _log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1_000_000  # of a request; the largest honest one is a few hundred bytes
 _DISCONNECTED = "client disconnected prematurely"  # all that the framework tells it by
 _PROBLEM_JSON = "application/problem+json"
-_REAL_STATUSES = (401, 429)  # with the envelope; every other business error is HTTP 200, as upstream answers
+_REAL_STATUSES = (401, 405, 429)  # with the envelope; every other business error is HTTP 200, as upstream answers
 _UNEXPECTED = "Something went wrong on our side; the request was not carried out."
 
 Handler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
@@ -28,25 +37,29 @@ Handler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 
 def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     """Any exception as one of ours, with a message that may be shown."""
+    request.scope["state"][REFUSED] = True
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, AudioLimitExceeded):
-        return TooLarge(error.message)
+        return TooLarge(error.message, name=error.code)
     if isinstance(error, AudioError):
-        return Invalid(error.message)
+        return Invalid(error.message, name=error.code)
     if isinstance(error, PipelineError):
-        return ServiceError(error.message)
+        return ServiceError(error.message, name=error.code)
     if isinstance(error, ValidationException):
-        return Invalid(_validation_message(error))
+        return Invalid(_validation_message(error), field=_invalid_field(error))
     if isinstance(error, HTTPException) and error.status_code == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
         limit = request.route_handler.resolve_request_max_body_size()
         return TooLarge(f"The request body is larger than the limit of {(limit or 0) / 1e6:g} MB.")
     if isinstance(error, MethodNotAllowedException):
-        return NotFound(f"{request.method} is not a method of this path.")
+        allow = next(iter((error.headers or {}).values()), "")
+        return MethodNotAllowed(f"{request.method} is not a method of this path; it has {allow}.", allow)
+    if isinstance(error, NotFoundException):
+        return NotFound(error.detail)
     if isinstance(error, HTTPException) and error.status_code < HTTP_500_INTERNAL_SERVER_ERROR:
         if isinstance(error.__cause__, SerializationException | UnicodeDecodeError):
             return BadRequest("The body is not valid JSON.")
-        return BadRequest(error.detail, error.status_code)  # 404 and the like: the framework's own verdict
+        return BadRequest(error.detail, error.status_code)  # the framework's own verdict
     if isinstance(error, SerializationException | UnicodeDecodeError | RecursionError):
         return BadRequest("The body is not valid JSON.")
     if isinstance(error, HTTPException) and error.detail == _DISCONNECTED:
@@ -56,8 +69,18 @@ def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     return ServiceError(_UNEXPECTED)
 
 
+def _extra(error: ValidationException) -> list[dict[str, Any]]:
+    return [item for item in error.extra if isinstance(item, dict)] if isinstance(error.extra, list) else []
+
+
+def _invalid_field(error: ValidationException) -> str | None:
+    """The field, where it is one, that the framework found wrong."""
+    names = {item.get("key") for item in _extra(error)} - {None, "data"}
+    return names.pop() if len(names) == 1 else None
+
+
 def _validation_message(error: ValidationException) -> str:
-    extra = [item for item in error.extra if isinstance(item, dict)] if isinstance(error.extra, list) else []
+    extra = _extra(error)
     if any(item.get("key") in (None, "data") for item in extra):
         return "The body must be a JSON object."
     return "; ".join(f"{item['key']}: {item['message']}" for item in extra) or error.detail
@@ -70,15 +93,17 @@ def kie_answer(request: Request[Any, Any, Any], error: Exception) -> Response[di
     return Response(
         {"code": known.code, "msg": known.message, "data": None},
         status_code=known.code if real else HTTP_200_OK,
+        headers=known.headers,
         media_type=MediaType.JSON,
     )
 
 
 def upload_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """``{"success","code","msg"}`` with the real status; uploads know 400, 401, 404, 413 and 500 only."""
+    """``{"success","code","msg"}`` with the real status; of those for wrong fields, uploads know 400 only."""
     known = failure(request, error)
-    code = known.code if known.code in (401, 404, 413, 500) else 400
-    return Response({"success": False, "code": code, "msg": known.message}, status_code=code, media_type=MediaType.JSON)
+    code = known.code if known.code in (401, 404, 405, 409, 413, 429, 500) else 400
+    body = {"success": False, "code": code, "msg": known.message}
+    return Response(body, status_code=code, headers=known.headers, media_type=MediaType.JSON)
 
 
 def problem_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
@@ -88,9 +113,20 @@ def problem_answer(request: Request[Any, Any, Any], error: Exception) -> Respons
     if request.url.path.startswith("/api/"):
         return upload_answer(request, error)
     known = failure(request, error)
+    field = known.field if isinstance(known, Invalid) else None
+    status = HTTP_422_UNPROCESSABLE_ENTITY if isinstance(known, SourceFetchFailed) else known.code
     return Response(
-        {"title": known.message, "status": known.code, "detail": known.message},
-        status_code=known.code,
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": known.message,
+            "instance": request.url.path,
+            "code": known.name,
+            **({"errors": [{"field": field, "detail": known.message}]} if field else {}),
+        },
+        status_code=status,
+        headers=known.headers,
         media_type=_PROBLEM_JSON,
     )
 

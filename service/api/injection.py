@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 from litestar import Request
 from litestar.di import NamedDependency
 
+from service.api.auth import Caller
 from service.context import Context
-from service.db.models import ApiKey
 
 Injected: TypeAlias = NamedDependency[Context]
 """A handler's parameter ``context``: the process's :class:`Context`."""
 
-KeyRequest: TypeAlias = Request[ApiKey, Any, Any]
-"""A request whose key was checked; it is ``request.user``."""
+KeyRequest: TypeAlias = Request[Caller, Any, Any]
+"""A request whose key was checked; ``request.user`` says who asks."""

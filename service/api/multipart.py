@@ -20,15 +20,21 @@ class StreamedUpload:
     """A received form: its text fields, and the one file that was written to disk.
 
     Attributes:
+        values: the text fields, each with its values in the order of the form.
         file_name: as the client named it; for people, never used as a path.
         size_bytes: bytes written.
         sha256: their digest in hex.
     """
 
-    fields: dict[str, str] = field(default_factory=dict)
+    values: dict[str, list[str]] = field(default_factory=dict)
     file_name: str | None = None
     size_bytes: int = 0
     sha256: str = ""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The text fields; of one that came several times, the last value."""
+        return {name: values[-1] for name, values in self.values.items()}
 
 
 def boundary_of(content_type: str) -> str:
@@ -57,7 +63,7 @@ async def receive(
     upload = StreamedUpload()
     digest = hashlib.sha256()
     segment: MultipartSegment | None = None
-    fields: dict[str, bytearray] = {}
+    fields: list[tuple[str, bytearray]] = []
     found = False
     try:
         with (
@@ -73,13 +79,13 @@ async def receive(
                                 raise BadRequest(f"The form has more than one part named {file_field}.")
                             found, upload.file_name = True, segment.filename
                         else:
-                            fields[segment.name or ""] = bytearray()
+                            fields.append((segment.name or "", bytearray()))
                     elif part and segment is not None:
                         if segment.name == file_field:
                             _write(file, part, upload, max_bytes)
                             digest.update(part)
                         else:
-                            _append(fields, segment.name or "", part)
+                            _append(*fields[-1], part)
             list(parser.parse(b""))  # the end of the stream: raises when the form has not ended yet
     except ParserLimitReached as error:
         raise TooLarge(f"The form is too large: {error}.") from error
@@ -87,7 +93,8 @@ async def receive(
         raise BadRequest(f"The body is not valid multipart/form-data: {error}.") from error
     if not found:
         raise BadRequest(f"The form has no part named {file_field}.")
-    upload.fields = {name: value.decode("utf-8", errors="replace") for name, value in fields.items()}
+    for name, value in fields:
+        upload.values.setdefault(name, []).append(value.decode("utf-8", errors="replace"))
     upload.sha256 = digest.hexdigest()
     return upload
 
@@ -99,7 +106,7 @@ def _write(file: BinaryIO, part: bytes | bytearray, upload: StreamedUpload, max_
     file.write(part)
 
 
-def _append(fields: dict[str, bytearray], name: str, part: bytes | bytearray) -> None:
-    fields[name] += part
-    if len(fields[name]) > _MAX_FIELD_BYTES:
+def _append(name: str, value: bytearray, part: bytes | bytearray) -> None:
+    value += part
+    if len(value) > _MAX_FIELD_BYTES:
         raise TooLarge(f"The field {name} is longer than the limit of {_MAX_FIELD_BYTES} bytes.")

@@ -13,12 +13,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 import migrations
 
 _BUSY_TIMEOUT_MS = 15_000
-_WRITES = "stemscribe_writes"
+_WRITE_TURN_S = 60.0
 _MIGRATION_LOCK = 0x57454D53  # any number that no other user of the database takes
 
 
@@ -27,18 +27,25 @@ class Database:
 
     On SQLite a write begins with ``BEGIN IMMEDIATE``: a transaction that starts as a reader and then wants to
     write cannot wait for its turn, it fails at once.  WAL keeps readers and the one writer out of each other's way;
-    ``synchronous=FULL`` because nothing that was accepted may be lost.
+    ``synchronous=FULL`` because nothing that was accepted may be lost; a write that may be says so.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        self._engine = create_async_engine(url, pool_pre_ping=not self.is_sqlite, hide_parameters=True)
         if self.is_sqlite:
-            sa.event.listen(self._engine.sync_engine, "connect", _sqlite_on_connect)
-            sa.event.listen(self._engine.sync_engine, "begin", _sqlite_on_begin)
-        self._reads = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._writes = async_sessionmaker(self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False)
+            self._engine = _sqlite_engine(url, "BEGIN")
+            # A write waits for its turn here, in order, and not by trying again and again inside SQLite.
+            one: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _WRITE_TURN_S}
+            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", **one)
+            self._relaxed_writer = _sqlite_engine(url, "BEGIN IMMEDIATE", "NORMAL", **one)
+        else:
+            self._engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+            self._writer = self._relaxed_writer = self._engine
+        self._reads, self._durable_writes, self._relaxed_writes = (
+            async_sessionmaker(engine, expire_on_commit=False)
+            for engine in (self._engine, self._writer, self._relaxed_writer)
+        )
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -47,9 +54,17 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits on leaving, or rolls back when an exception passes."""
-        async with self._writes() as session, session.begin():
+    async def write(self, *, durable: bool = True) -> AsyncIterator[AsyncSession]:
+        """A session that commits on leaving, or rolls back when an exception passes.
+
+        Args:
+            durable: whether the commit waits for the disk.  One that does not is lost in a power cut, unless a later
+                one that does was made; it is never lost with the process alone.
+        """
+        sessions = self._durable_writes if durable else self._relaxed_writes
+        async with sessions() as session, session.begin():
+            if not durable and not self.is_sqlite:
+                await session.execute(sa.text("SET LOCAL synchronous_commit = off"))
             yield session
 
     async def upgrade(self) -> None:
@@ -61,7 +76,7 @@ class Database:
         url = make_url(self.url)
         if self.is_sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        async with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+        async with self._writer.begin() as connection:
             if not self.is_sqlite:  # there, beginning to write is the lock
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             await connection.run_sync(_upgrade)
@@ -74,7 +89,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        for engine in {self._engine, self._writer, self._relaxed_writer}:
+            await engine.dispose()
 
 
 def _alembic_config() -> Config:
@@ -96,14 +112,21 @@ def _upgrade(connection: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _sqlite_on_connect(connection: DBAPIConnection, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions on its own: see _sqlite_on_begin
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _sqlite_engine(url: str, begin: str, synchronous: str = "FULL", **pool: Any) -> AsyncEngine:
+    """An engine whose transactions begin with ``begin``, on connections that sync as told."""
+    engine = create_async_engine(url, hide_parameters=True, **pool)
+    pragmas = ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}")
 
+    def on_connect(connection: DBAPIConnection, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions on its own: see on_begin
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
 
-def _sqlite_on_begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    def on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    sa.event.listen(engine.sync_engine, "connect", on_connect)
+    sa.event.listen(engine.sync_engine, "begin", on_begin)
+    return engine

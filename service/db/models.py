@@ -6,7 +6,7 @@ All times are integer milliseconds since the Unix epoch (UTC): the wire's unit, 
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Deterministic constraint names, so that migrations can address them on every database.
@@ -22,7 +22,7 @@ class Base(DeclarativeBase):
     """Declarative base; ``int`` columns are 64 bits wide."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    type_annotation_map = {int: BigInteger, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012 (SQLAlchemy's name)
+    type_annotation_map = {int: BigInteger, dict[str, Any]: JSON, bytes: LargeBinary}  # noqa: RUF012 (their name)
 
 
 class TaskKind(StrEnum):
@@ -31,6 +31,16 @@ class TaskKind(StrEnum):
     UPLOAD = "upload"
     SEPARATION = "separation"
     MIDI = "midi"
+    WAV = "wav"
+    TRANSCRIPTION = "transcription"  # separation and notes in one
+
+
+class Dialect(StrEnum):
+    """Whose shapes a task's callback has: those of the route that asked for it."""
+
+    KIE = "kie"
+    KIE_JOBS = "kie-jobs"
+    NATIVE = "native"
 
 
 class TaskStatus(StrEnum):
@@ -39,8 +49,9 @@ class TaskStatus(StrEnum):
     ::
 
         queued --claim--> running --finish--> succeeded
-          ^                 |  \\--give up---> failed
-          \\---hand back, ---/
+          ^  |              | | \\--give up---> failed
+          |  \\----cancel----/--|------------> cancelled
+          \\---hand back, ------/
                lease expired, retryable error
     """
 
@@ -48,6 +59,10 @@ class TaskStatus(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LIVE = (TaskStatus.QUEUED, TaskStatus.RUNNING)
 
 
 class OutboxState(StrEnum):
@@ -59,7 +74,12 @@ class OutboxState(StrEnum):
 
 
 class ApiKey(Base):
-    """A client's key; only its keyed digest is stored."""
+    """A client's key; only its keyed digest is stored.
+
+    Limits are None where the settings' own hold; a ``credit_limit`` of None is none.  Credits are in thousandths.
+    ``bucket_full_ms`` is when the key's token bucket will be full again: how far that lies ahead tells the tokens that
+    are missing from it.  Rotated, a key is known by its old digest, too, until ``previous_until_ms``.
+    """
 
     __tablename__ = "api_keys"
 
@@ -67,9 +87,33 @@ class ApiKey(Base):
     name: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)
     hint: Mapped[str]
+    previous_digest: Mapped[str | None] = mapped_column(index=True, unique=True)
+    previous_until_ms: Mapped[int | None]
     created_ms: Mapped[int]
     last_used_ms: Mapped[int | None]
     revoked_ms: Mapped[int | None]
+
+    rate_limit: Mapped[int | None]
+    in_flight_limit: Mapped[int | None]
+    credit_limit: Mapped[int | None]
+    credits_spent: Mapped[int]
+    bucket_full_ms: Mapped[float]
+
+
+class CreditEntry(Base):
+    """One line of a key's ledger, in thousandths of a credit: positive when it was spent, negative when given back.
+
+    Entries outlive their tasks; ``ApiKey.credits_spent`` is their sum.
+    """
+
+    __tablename__ = "credit_entries"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    task_id: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    amount: Mapped[int]
+    created_ms: Mapped[int]
 
 
 class Task(Base):
@@ -79,20 +123,25 @@ class Task(Base):
     __table_args__ = (
         Index("ix_tasks_claim", "status", "due_ms", "created_ms"),
         Index("ix_tasks_expiry", "expires_ms"),
+        Index("ix_tasks_list", "key_id", "created_ms", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
     kind: Mapped[str]
+    dialect: Mapped[str]
     status: Mapped[str]
     params: Mapped[dict[str, Any]]
     callback_url: Mapped[str | None]
     source_track_id: Mapped[str | None]
     parent_task_id: Mapped[str | None]
+    audio_s: Mapped[float | None]  # length of what is worked on, once it is known
+    credits: Mapped[int]  # spent on it, in thousandths
 
     stage: Mapped[str | None]
     progress: Mapped[float]
     error_code: Mapped[int | None]
+    error_name: Mapped[str | None]
     error_message: Mapped[str | None]
 
     due_ms: Mapped[int]
@@ -102,6 +151,7 @@ class Task(Base):
     fence: Mapped[int]
 
     created_ms: Mapped[int]
+    started_ms: Mapped[int | None]
     completed_ms: Mapped[int | None]
     expires_ms: Mapped[int | None]
 
@@ -136,7 +186,10 @@ class Track(Base):
 
 
 class InstrumentNotes(Base):
-    """The notes of one instrument of a MIDI task, as the wire sends them."""
+    """The notes of one instrument; ``notes`` is the JSON list itself, so that a poll need not build it anew.
+
+    ``track_id`` is empty where the stem that it was heard in was not kept.
+    """
 
     __tablename__ = "instrument_notes"
     __table_args__ = (UniqueConstraint("task_id", "position"),)
@@ -149,7 +202,7 @@ class InstrumentNotes(Base):
     program: Mapped[int]
     is_drum: Mapped[bool]
     stem: Mapped[str]
-    notes: Mapped[list[Any]]
+    notes: Mapped[bytes]
 
 
 class Outbox(Base):
@@ -163,6 +216,7 @@ class Outbox(Base):
     url: Mapped[str]
     state: Mapped[str]
     attempts: Mapped[int]
+    retries_from: Mapped[int]  # attempts that were made before the last redelivery: the schedule starts anew there
     due_ms: Mapped[int]
     created_ms: Mapped[int]
 
@@ -179,3 +233,33 @@ class Delivery(Base):
     duration_ms: Mapped[int | None]
     status_code: Mapped[int | None]
     error: Mapped[str | None]
+
+
+class Idempotency(Base):
+    """What a request with an ``Idempotency-Key`` was, and, once it is answered, the answer.
+
+    ``task_id`` is promised to whatever the request makes, so that a repeat after a crash makes nothing a second time.
+    """
+
+    __tablename__ = "idempotency"
+
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request: Mapped[str]
+    fingerprint: Mapped[str | None]
+    task_id: Mapped[str]
+    locked_until_ms: Mapped[int]
+    status_code: Mapped[int | None]
+    media_type: Mapped[str | None]
+    body: Mapped[bytes | None]
+    expires_ms: Mapped[int] = mapped_column(index=True)
+
+
+class Speed(Base):
+    """How fast a stage was of late, for estimates: seconds of work per second of audio."""
+
+    __tablename__ = "speeds"
+
+    stage: Mapped[str] = mapped_column(primary_key=True)
+    seconds_per_audio_s: Mapped[float]
+    measured_ms: Mapped[int]

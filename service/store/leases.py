@@ -11,21 +11,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.clock import Clock
 from service.db.database import Database
-from service.db.models import Task, TaskStatus
+from service.db.models import LIVE, Task, TaskStatus
 from service.errors import LeaseLost
+from service.store.admission import Limits, charge_for_length, refund
 from service.store.records import Claim, NewTrack, Outcome, TrackFile
-from service.store.rows import add_callback, add_outcome, add_track
+from service.store.rows import SOURCE_POSITION, add_callback, add_outcome, add_track
 
 MAX_ATTEMPTS = 3
-_SOURCE_POSITION = -1  # before the stems
+_CANCELLED_CODE = 501  # to dialects without a word for it: it gave nothing
 
 
 class LeaseStore:
     """The worker's side of the tasks table."""
 
-    def __init__(self, database: Database, clock: Clock, lease_ms: int, retention_ms: int) -> None:
+    def __init__(self, database: Database, clock: Clock, limits: Limits, lease_ms: int, retention_ms: int) -> None:
         self._database = database
         self._clock = clock
+        self._limits = limits
         self._lease_ms = lease_ms
         self._retention_ms = retention_ms
 
@@ -55,6 +57,7 @@ class LeaseStore:
                 fence=Task.fence + 1,
                 stage="starting",
                 progress=0.0,
+                started_ms=now,
             )
             .returning(Task)
         )
@@ -72,16 +75,29 @@ class LeaseStore:
             LeaseLost: somebody else has it.
         """
         values = {"lease_until_ms": self._clock.now_ms() + self._lease_ms, "stage": stage, "progress": progress}
-        async with self._database.write() as session:
+        async with self._database.write(durable=False) as session:
             await _guarded(session, claim, values)
 
+    async def holds(self, claim: Claim) -> bool:
+        """Whether the claim is still the newest: not after its task was cancelled, or given to somebody else."""
+        query = sa.select(sa.exists().where(*_ours(claim)))
+        async with self._database.read() as session:
+            return bool(await session.scalar(query))
+
     async def add_source(self, claim: Claim, track: NewTrack) -> TrackFile:
-        """Record the fetched source under the id its task promised: a retry then need not fetch it again."""
+        """Record the fetched source under the id its task promised: a retry then need not fetch it again.
+
+        Raises:
+            LeaseLost: somebody else has the task.
+            PaymentRequired: the key's credits do not suffice for audio of this length.
+        """
         now = self._clock.now_ms()
         async with self._database.write() as session:
-            await _guarded(session, claim, {"lease_until_ms": now + self._lease_ms})
+            await _guarded(session, claim, {"lease_until_ms": now + self._lease_ms, "audio_s": track.duration_s})
+            task = await session.get_one(Task, claim.task.id, populate_existing=True)
+            await charge_for_length(session, task, track.duration_s or 0.0, self._limits, now)
             return await add_track(
-                session, claim.task.id, track, _SOURCE_POSITION, now, track_id=claim.task.source_track_id
+                session, claim.task.id, track, SOURCE_POSITION, now, track_id=claim.task.source_track_id
             )
 
     async def succeed(self, claim: Claim, outcome: Outcome) -> None:
@@ -91,17 +107,45 @@ class LeaseStore:
             LeaseLost: somebody else has it; nothing was written.
         """
         async with self._database.write() as session:
-            await self._end(session, claim, TaskStatus.SUCCEEDED, {"progress": 1.0, "stage": None})
+            values: dict[str, object] = {"progress": 1.0, "stage": None}
+            if outcome.audio_s is not None:
+                values["audio_s"] = outcome.audio_s
+            await self._end(session, claim, TaskStatus.SUCCEEDED, values)
             await add_outcome(session, claim.task.id, outcome, self._clock.now_ms())
 
-    async def fail(self, claim: Claim, code: int, message: str) -> None:
+    async def fail(self, claim: Claim, code: int, name: str, message: str) -> None:
         """End the task without a result; the callback says so.
 
         Raises:
             LeaseLost: somebody else has it; nothing was written.
         """
         async with self._database.write() as session:
-            await self._end(session, claim, TaskStatus.FAILED, {"error_code": code, "error_message": message})
+            values: dict[str, object] = {"error_code": code, "error_name": name, "error_message": message}
+            await self._end(session, claim, TaskStatus.FAILED, values)
+            await refund(session, claim.task.id, self._clock.now_ms())
+
+    async def cancel(self, task_id: str) -> bool:
+        """End a task because its owner wants that; whoever works on it finds out within a second.
+
+        Returns:
+            False if it had ended already.
+        """
+        now = self._clock.now_ms()
+        values = {
+            "error_code": _CANCELLED_CODE,
+            "error_name": "cancelled",
+            "error_message": "The task was cancelled.",
+            "stage": None,
+            **self._ended(now, TaskStatus.CANCELLED),
+        }
+        live = (Task.id == task_id, Task.status.in_(LIVE))
+        async with self._database.write() as session:
+            task = await session.scalar(sa.update(Task).where(*live).values(**values).returning(Task))
+            if task is None:
+                return False
+            add_callback(session, task, now)
+            await refund(session, task_id, now)
+            return True
 
     async def has_succeeded(self, claim: Claim) -> bool:
         """Whether the task ended well under this very claim."""
@@ -134,10 +178,12 @@ class LeaseStore:
                 else:
                     values = {
                         "error_code": 500,
+                        "error_name": "worker_lost",
                         "error_message": f"The worker stopped {MAX_ATTEMPTS} times while working on this task.",
                         **self._ended(now, TaskStatus.FAILED),
                     }
                     add_callback(session, task, now)
+                    await refund(session, task.id, now)
                 for name, value in values.items():
                     setattr(task, name, value)
             return tasks
@@ -167,6 +213,10 @@ def _due(now_ms: int) -> tuple[sa.ColumnElement[bool], ...]:
     return Task.status == TaskStatus.QUEUED, Task.due_ms <= now_ms
 
 
+def _ours(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
+    return Task.id == claim.task.id, Task.fence == claim.fence, Task.status == TaskStatus.RUNNING
+
+
 def _unleased(due_ms: int) -> dict[str, object]:
     return {
         "status": TaskStatus.QUEUED,
@@ -181,9 +231,7 @@ def _unleased(due_ms: int) -> dict[str, object]:
 async def _guarded(session: AsyncSession, claim: Claim, values: dict[str, object]) -> None:
     """Change the claimed task, unless the claim is no longer the newest."""
     result = await session.execute(
-        sa.update(Task)
-        .where(Task.id == claim.task.id, Task.fence == claim.fence, Task.status == TaskStatus.RUNNING)
-        .values(**values)
+        sa.update(Task).where(*_ours(claim)).values(**values).execution_options(synchronize_session=False)
     )
     if result.rowcount != 1:  # type: ignore[attr-defined]  # a CursorResult, as every UPDATE gives
         raise LeaseLost(f"task {claim.task.id}: claim {claim.fence} is no longer the newest")

@@ -66,9 +66,14 @@ class OutboxStore:
         """Record what came of an attempt, and where the callback stands after it.
 
         Returns:
-            False if the callback was claimed again meanwhile: then it stands where that attempt puts it.
+            False if the callback was claimed or asked for again meanwhile: then it stands where that puts it.
         """
-        ours = sa.and_(Outbox.id == outbox.id, Outbox.attempts == outbox.attempts, Outbox.state == OutboxState.PENDING)
+        ours = sa.and_(
+            Outbox.id == outbox.id,
+            Outbox.attempts == outbox.attempts,
+            Outbox.retries_from == outbox.retries_from,
+            Outbox.state == OutboxState.PENDING,
+        )
         attempt = sa.and_(Delivery.outbox_id == outbox.id, Delivery.attempt == outbox.attempts)
         duration_ms = self._clock.now_ms() - Delivery.started_ms
         async with self._database.write() as session:
@@ -82,6 +87,18 @@ class OutboxStore:
                 .execution_options(synchronize_session=False)
             )
         return settled is not None
+
+    async def redeliver(self, task_id: str) -> Outbox | None:
+        """Send a task's callback again, under the same id: at once, and then on the schedule from its start.
+
+        Returns:
+            None if the task owes no callback.
+        """
+        values = {"state": OutboxState.PENDING, "due_ms": self._clock.now_ms(), "retries_from": Outbox.attempts}
+        async with self._database.write() as session:
+            return await session.scalar(
+                sa.update(Outbox).where(Outbox.task_id == task_id).values(**values).returning(Outbox)
+            )
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every attempt to deliver a task's callback, in order."""

@@ -3,7 +3,31 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.db.models import File, InstrumentNotes, Task, Track
+from service.db.models import Dialect, File, Idempotency, InstrumentNotes, Outbox, OutboxState, Task, TaskKind, Track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task that a client asks for.
+
+    Attributes:
+        task_id: the id it is to have, where one was promised; asked for again under it, nothing is made twice.
+        source_track_id: the audio it works on; the id its track will have, where it is still to be fetched.
+        parent_task_id: the task whose tracks it works on.
+        source: the audio it works on, where the client sent it along: stored already, to be a track of the task's own.
+        audio_s: length of the audio in seconds, where it is known already.
+    """
+
+    key_id: str
+    kind: TaskKind
+    dialect: Dialect = Dialect.KIE
+    params: dict[str, Any] = field(default_factory=dict)
+    callback_url: str | None = None
+    task_id: str | None = None
+    source_track_id: str | None = None
+    parent_task_id: str | None = None
+    source: "NewTrack | None" = None
+    audio_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +35,8 @@ class NewFile:
     """A file that already lies in the storage and is to be recorded.
 
     Attributes:
-        role: what it is to its task: ``source``, ``stem``, ``midi``, ``stem_midi``, ``csv``.
+        role: what it is to its task: ``source``, ``stem``, ``wav``, ``midi``, ``stem_midi``, ``csv``, ``musicxml``,
+            ``piano_roll``, ``preview``.
         name: file name shown to clients.
         storage_key: where its bytes are.
     """
@@ -35,23 +60,33 @@ class NewTrack:
 
 @dataclass(frozen=True, slots=True)
 class NewNotes:
-    """One instrument's notes, ready for the wire (pitch, start, end, velocity)."""
+    """One instrument's notes; ``notes`` is the JSON list for the wire (pitch, start, end, velocity).
 
-    track_id: str
+    ``track_id`` is None where they were heard in a stem of the same outcome, whose track has no id yet.
+    """
+
+    track_id: str | None
     name: str
     program: int
     is_drum: bool
     stem: str
-    notes: list[dict[str, Any]]
+    notes: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that a finished task leaves behind."""
+    """All that a finished task leaves behind.
+
+    Attributes:
+        stage_seconds: how long each of its stages took, for estimates.
+        audio_s: length of its audio, where that was found out on the way.
+    """
 
     tracks: list[NewTrack] = field(default_factory=list)
     files: list[NewFile] = field(default_factory=list)
     instruments: list[NewNotes] = field(default_factory=list)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    audio_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +116,23 @@ class TaskRecord:
     tracks: list[TrackFile]
     files: list[File]
     instruments: list[InstrumentNotes]
-    callback_dead: bool
+    outbox: Outbox | None
+
+    @property
+    def callback_dead(self) -> bool:
+        """Whether every attempt to deliver the callback has failed."""
+        return self.outbox is not None and self.outbox.state == OutboxState.DEAD
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A request with an Idempotency-Key that is to be carried out now; what it makes has the id ``task_id``."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request with an Idempotency-Key that was carried out before, and its answer."""
+
+    row: Idempotency

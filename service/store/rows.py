@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from service.db.models import File, InstrumentNotes, Outbox, OutboxState, Task, Track
 from service.store.records import NewFile, NewTrack, Outcome, TrackFile
 
+SOURCE_POSITION = -1  # before the stems
+
 
 def add_file(session: AsyncSession, task_id: str, new: NewFile, now_ms: int) -> File:
     """Record a stored file."""
@@ -45,8 +47,9 @@ async def add_track(
 
 async def add_outcome(session: AsyncSession, task_id: str, outcome: Outcome, now_ms: int) -> None:
     """Record all that a finished task leaves behind."""
+    ids = {}
     for position, new_track in enumerate(outcome.tracks):
-        await add_track(session, task_id, new_track, position, now_ms)
+        ids[new_track.stem] = (await add_track(session, task_id, new_track, position, now_ms)).track.id
     for new_file in outcome.files:
         add_file(session, task_id, new_file, now_ms)
     for position, new in enumerate(outcome.instruments):
@@ -54,7 +57,7 @@ async def add_outcome(session: AsyncSession, task_id: str, outcome: Outcome, now
             InstrumentNotes(
                 id=uuid.uuid4().hex,
                 task_id=task_id,
-                track_id=new.track_id,
+                track_id=new.track_id or ids.get(new.stem, ""),
                 position=position,
                 name=new.name,
                 program=new.program,
@@ -75,6 +78,7 @@ def add_callback(session: AsyncSession, task: Task, now_ms: int) -> None:
                 url=task.callback_url,
                 state=OutboxState.PENDING,
                 attempts=0,
+                retries_from=0,
                 due_ms=now_ms,
                 created_ms=now_ms,
             )

@@ -9,41 +9,72 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.clock import Clock
 from service.db.database import Database
-from service.db.models import File, InstrumentNotes, Outbox, OutboxState, Task, TaskKind, TaskStatus, Track
-from service.store.records import NewTrack, TaskRecord, TrackFile
-from service.store.rows import add_track
+from service.db.models import (
+    LIVE,
+    Dialect,
+    File,
+    InstrumentNotes,
+    Outbox,
+    Task,
+    TaskKind,
+    TaskStatus,
+    Track,
+)
+from service.errors import Conflict
+from service.store.admission import Limits, admit, locked_key
+from service.store.records import NewTask, NewTrack, TaskRecord, TrackFile
+from service.store.rows import SOURCE_POSITION, add_track
 
 
 class TaskStore:
-    """Creates, reads and deletes tasks."""
+    """Creates, reads, lists and deletes tasks."""
 
-    def __init__(self, database: Database, clock: Clock, retention_ms: int) -> None:
+    def __init__(self, database: Database, clock: Clock, limits: Limits, retention_ms: int) -> None:
         self._database = database
         self._clock = clock
+        self._limits = limits
         self._retention_ms = retention_ms
 
-    async def create(
-        self,
-        *,
-        key_id: str,
-        kind: TaskKind,
-        params: dict[str, Any],
-        callback_url: str | None,
-        source_track_id: str | None = None,
-        parent_task_id: str | None = None,
-    ) -> Task:
-        """Queue a task."""
-        task = new_task(key_id, kind, self._clock.now_ms())
-        task.params = params
-        task.callback_url = callback_url
-        task.source_track_id = source_track_id
-        task.parent_task_id = parent_task_id
+    async def create(self, new: NewTask, *, once: bool = False) -> Task:
+        """Queue a task, or find the one that was made under the promised id before.
+
+        Args:
+            once: refuse it where the key has such a task over the same audio that is live or has succeeded.
+
+        Raises:
+            TooManyRequests, PaymentRequired: a limit of the key.
+            Conflict: there is such a task already, and ``once`` is set; or this id was promised to a task that another
+                file came with.
+        """
+        now = self._clock.now_ms()
+        task = new_task(new.key_id, new.kind, now, new.task_id)
+        task.dialect = new.dialect
+        task.params = new.params
+        task.callback_url = new.callback_url
+        task.source_track_id = new.source_track_id
+        task.parent_task_id = new.parent_task_id
+        task.audio_s = new.audio_s
         async with self._database.write() as session:
+            key = await locked_key(session, new.key_id)
+            if new.task_id is not None and (made := await session.get(Task, new.task_id)) is not None:
+                if new.source is not None:
+                    _refuse_other_file(await _track(session, made.source_track_id or ""), new.source)
+                return made
+            if once:
+                await _refuse_second(session, new, now)
+            await admit(session, key, task, self._limits, now)
             session.add(task)
+            if new.source is not None:
+                await session.flush()
+                await add_track(session, task.id, new.source, SOURCE_POSITION, now, track_id=new.source_track_id)
         return task
 
     async def create_upload(self, *, key_id: str, task_id: str, track: NewTrack, params: dict[str, Any]) -> TaskRecord:
-        """Record an upload as a task that has succeeded already, with its one track."""
+        """Record an upload as a task that has succeeded already, with its one track.
+
+        Raises:
+            Conflict: this id was promised to an upload that another file came with.
+        """
         now = self._clock.now_ms()
         task = new_task(key_id, TaskKind.UPLOAD, now, task_id)
         task.params = params
@@ -51,11 +82,17 @@ class TaskStore:
         task.progress = 1.0
         task.completed_ms = now
         task.expires_ms = now + self._retention_ms
+        task.audio_s = track.duration_s
         async with self._database.write() as session:
-            session.add(task)
-            await session.flush()
-            stored = await add_track(session, task.id, track, 0, now)
-        return TaskRecord(task, None, [stored], [stored.file], [], callback_dead=False)
+            await locked_key(session, key_id)
+            if (made := await session.get(Task, task_id)) is not None:
+                task, [stored] = made, await _tracks(session, task_id)
+                _refuse_other_file(stored, track)
+            else:
+                session.add(task)
+                await session.flush()
+                stored = await add_track(session, task.id, track, 0, now)
+        return TaskRecord(task, None, [stored], [stored.file], [], outbox=None)
 
     async def find(self, key_id: str, task_id: str, *kinds: TaskKind) -> Task | None:
         """The caller's task of one of ``kinds`` (any, when none is named)."""
@@ -64,6 +101,13 @@ class TaskStore:
             query = query.where(Task.kind.in_(kinds))
         async with self._database.read() as session:
             return await session.scalar(query)
+
+    async def has_ended(self, key_id: str, task_id: str) -> bool:
+        """Whether the caller's task has ended and is still there, its time not over."""
+        ended = sa.and_(Task.status.not_in(LIVE), Task.expires_ms > self._clock.now_ms())
+        query = sa.select(sa.exists().where(Task.id == task_id, Task.key_id == key_id, ended))
+        async with self._database.read() as session:
+            return bool(await session.scalar(query))
 
     async def exists(self, task_id: str) -> bool:
         """Whether there is such a task, of whichever key."""
@@ -110,11 +154,34 @@ class TaskStore:
             notes = await session.scalars(
                 sa.select(InstrumentNotes).where(InstrumentNotes.task_id == task_id).order_by(InstrumentNotes.position)
             )
-            dead = await session.scalar(
-                sa.select(sa.func.count()).where(Outbox.task_id == task_id, Outbox.state == OutboxState.DEAD)
-            )
+            outbox = await session.scalar(sa.select(Outbox).where(Outbox.task_id == task_id))
             tracks = [item for item in await _tracks(session, task_id) if item.track.stem is not None]
-            return TaskRecord(task, source, tracks, list(files), list(notes), callback_dead=bool(dead))
+            return TaskRecord(task, source, tracks, list(files), list(notes), outbox)
+
+    async def list(
+        self,
+        key_id: str,
+        *,
+        status: TaskStatus | None,
+        kind: TaskKind | None,
+        before: tuple[int, str] | None,
+        limit: int,
+    ) -> Sequence[Task]:
+        """The caller's tasks, newest first.
+
+        Args:
+            before: creation time (Unix ms) and id of the last task already seen; None begins with the newest.
+        """
+        query = sa.select(Task).where(Task.key_id == key_id)
+        if status is not None:
+            query = query.where(Task.status == status)
+        if kind is not None:
+            query = query.where(Task.kind == kind)
+        if before is not None:
+            query = query.where(sa.tuple_(Task.created_ms, Task.id) < before)
+        query = query.order_by(Task.created_ms.desc(), Task.id.desc()).limit(limit)
+        async with self._database.read() as session:
+            return (await session.scalars(query)).all()
 
     async def expired(self, limit: int) -> Sequence[Task]:
         """Tasks whose time is over, oldest first."""
@@ -136,12 +203,31 @@ def new_task(key_id: str, kind: TaskKind, now_ms: int, task_id: str | None = Non
         kind=kind,
         status=TaskStatus.QUEUED,
         params={},
+        dialect=Dialect.KIE,
         progress=0.0,
+        credits=0,
         due_ms=now_ms,
         attempt=0,
         fence=0,
         created_ms=now_ms,
     )
+
+
+async def _refuse_second(session: AsyncSession, new: NewTask, now_ms: int) -> None:
+    query = sa.select(Task.id).where(
+        Task.key_id == new.key_id,
+        Task.kind == new.kind,
+        Task.source_track_id == new.source_track_id,
+        Task.status.in_((*LIVE, TaskStatus.SUCCEEDED)),
+        sa.or_(Task.expires_ms.is_(None), Task.expires_ms > now_ms),
+    )
+    if (made := await session.scalar(query.limit(1))) is not None:
+        raise Conflict(f"This exists already: task {made}.")
+
+
+def _refuse_other_file(stored: TrackFile | None, sent: NewTrack) -> None:
+    if stored is None or stored.file.sha256 != sent.file.sha256:
+        raise Conflict("This Idempotency-Key was used for another file.")
 
 
 async def _track(session: AsyncSession, track_id: str) -> TrackFile | None:

@@ -35,13 +35,14 @@ class Janitor:
         return len(tasks)
 
     async def delete_expired(self) -> int:
-        """Delete tasks whose time is over, files first; returns how many."""
+        """Delete tasks whose time is over, files first, and old idempotency keys; returns how many tasks."""
         deleted = 0
         while tasks := await self._context.store.tasks.expired(_EXPIRY_BATCH):
             for task in tasks:
                 await asyncio.to_thread(self._context.storage.delete, task_key(task.id))
                 await self._context.store.tasks.delete(task.id)
             deleted += len(tasks)
+        await self._context.store.idempotency.delete_expired()
         return deleted
 
     async def delete_orphans(self) -> int:

@@ -2,29 +2,48 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.audio.sniff import sniff
+from pipeline.audio.probe import probe
 from pipeline.notes import Instrument
-from pipeline.song import SongPipeline
+from pipeline.song import SongNotes, SongPipeline
 from service.context import Context
 from service.db.models import TaskKind
 from service.errors import NotFound
 from service.net.fetch import fetch
-from service.notes import wire_notes
+from service.notes import encoded_notes
 from service.storage import task_key
 from service.store.records import Claim, NewFile, NewNotes, NewTrack, Outcome, TrackFile
 from service.worker.progress import JobProgress
 
+if TYPE_CHECKING:
+    from pipeline.separation.stems import StemFile
+
 _FETCH_TIMEOUT_S = 300.0
 _SOURCE_GONE = "The source audio no longer exists."
+SEPARATION, TRANSCRIPTION, WAV = "separation", "transcription", "wav"  # stages whose speed is kept
+_SEPARATION_SHARE = 0.9  # of a whole song's time, before anything was measured
 
-Job = Callable[[Context, SongPipeline, Claim, Path, JobProgress], Awaitable[Outcome]]
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One task being done.
+
+    Attributes:
+        pipeline: resident models; used from one thread at a time.
+        scratch: a folder of the claim's own.
+    """
+
+    context: Context
+    pipeline: SongPipeline
+    claim: Claim
+    scratch: Path
+    progress: JobProgress
 
 
-async def separate(
-    context: Context, pipeline: SongPipeline, claim: Claim, scratch: Path, progress: JobProgress
-) -> Outcome:
+async def separate(job: Job) -> Outcome:
     """Stems of the task's source, each stored as a track.
 
     Raises:
@@ -32,57 +51,122 @@ async def separate(
         SourceFetchFailed, TooLarge: the source's address does not give it.
         Cancelled: the job was told to stop.
     """
-    source = await _source(context, claim, scratch, progress)
-    stems = await asyncio.to_thread(
-        pipeline.separate,
-        context.storage.path(source.file.storage_key),
-        scratch / "stems",
-        two_stems=claim.task.params["type"] == "separate_vocal",
-        scratch=scratch,
-        on_progress=progress.report,
-    )
-    tracks = []
-    for stem in stems:
-        stored = await asyncio.to_thread(_put, context, claim, stem.path, "stem")
-        tracks.append(NewTrack(stored, stem=stem.name, duration_s=stem.duration_s))
-    return Outcome(tracks=tracks)
+    params = job.claim.task.params
+    only = "vocals" if params["type"] == "separate_vocal" else params.get("stem")
+    with job.progress.part(SEPARATION):
+        stems = await _separate(job, only)
+    tracks = [await _stem_track(job, stem) for stem in stems]
+    return Outcome(tracks=tracks, audio_s=stems[0].duration_s)
 
 
-async def transcribe(
-    context: Context, pipeline: SongPipeline, claim: Claim, scratch: Path, progress: JobProgress
-) -> Outcome:
+async def transcribe(job: Job) -> Outcome:
     """Notes of the stems of a finished separation, as rows and as files.
 
     Raises:
         NotFound: the stems are gone.
         Cancelled: the job was told to stop.
     """
-    wanted: str | None = claim.task.params.get("audio_id")
+    task = job.claim.task
+    wanted: str | None = task.params.get("audio_id")
     tracks = [
         item
-        for item in await context.store.tasks.tracks(claim.task.parent_task_id or "")
+        for item in await job.context.store.tasks.tracks(task.parent_task_id or "")
         if item.track.stem and wanted in (None, item.track.id)
     ]
     if not tracks:
         raise NotFound(_SOURCE_GONE)
-    by_stem = {item.track.stem or "": item for item in tracks}
-    stems = {name: context.storage.path(item.file.storage_key) for name, item in by_stem.items()}
-    song = await asyncio.to_thread(
-        pipeline.transcribe, stems, scratch / "notes", scratch=scratch, on_progress=progress.report
+    ids = {item.track.stem or "": item.track.id for item in tracks}
+    stems = {item.track.stem or "": job.context.storage.path(item.file.storage_key) for item in tracks}
+    with job.progress.part(TRANSCRIPTION):
+        song = await _transcribe(job, stems)
+    return Outcome(
+        files=await _note_files(job, song),
+        instruments=[_notes(instrument, ids[instrument.stem]) for instrument in song.instruments],
+        audio_s=song.duration_s,
     )
-    files = [
-        await asyncio.to_thread(_put, context, claim, path, role)
-        for role, path in (("midi", song.midi), ("csv", song.csv), *(("stem_midi", p) for p in song.stem_midi.values()))
-    ]
-    instruments = [_notes(instrument, by_stem[instrument.stem].track.id) for instrument in song.instruments]
-    return Outcome(files=files, instruments=instruments)
 
 
-JOBS: dict[TaskKind, Job] = {TaskKind.SEPARATION: separate, TaskKind.MIDI: transcribe}
+async def transcribe_song(job: Job) -> Outcome:
+    """Everything of a song in one task: its stems and their notes.
+
+    Raises:
+        AudioError: the source cannot be used.
+        SourceFetchFailed, TooLarge: the source's address does not give it.
+        Cancelled: the job was told to stop.
+    """
+    params = job.claim.task.params
+    share = await _separation_share(job.context)
+    with job.progress.part(SEPARATION, share):
+        stems = await _separate(job, None)
+    heard = {stem.name: stem.path for stem in stems if stem.name in (params["instruments"] or [stem.name])}
+    with job.progress.part(TRANSCRIPTION, 1 - share):
+        song = await _transcribe(job, heard)
+    kept = [stem for stem in stems if stem.name in (params["stems"] or [stem.name])]
+    return Outcome(
+        tracks=[await _stem_track(job, stem) for stem in kept],
+        files=await _note_files(job, song),
+        instruments=[_notes(instrument, None) for instrument in song.instruments],
+        audio_s=stems[0].duration_s,
+    )
 
 
-async def _source(context: Context, claim: Claim, scratch: Path, progress: JobProgress) -> TrackFile:
+async def to_wav(job: Job) -> Outcome:
+    """The task's source as a WAV file.
+
+    Raises:
+        AudioError: the source cannot be used.
+        Cancelled: the job was told to stop.
+    """
+    source = await _source(job)
+    out = job.scratch / f"{Path(source.file.name).stem}.wav"
+    with job.progress.part(WAV):
+        wav = await asyncio.to_thread(
+            job.pipeline.to_wav,
+            job.context.storage.path(source.file.storage_key),
+            out,
+            scratch=job.scratch,
+            on_progress=job.progress.report,
+        )
+    return Outcome(files=[await _put(job, out, "wav")], audio_s=wav.duration_s)
+
+
+JOBS: dict[TaskKind, Callable[[Job], Awaitable[Outcome]]] = {
+    TaskKind.SEPARATION: separate,
+    TaskKind.MIDI: transcribe,
+    TaskKind.TRANSCRIPTION: transcribe_song,
+    TaskKind.WAV: to_wav,
+}
+
+
+async def _separate(job: Job, only: str | None) -> "tuple[StemFile, ...]":
+    source = await _source(job)
+    return await asyncio.to_thread(
+        job.pipeline.separate,
+        job.context.storage.path(source.file.storage_key),
+        job.scratch / "stems",
+        only=only,
+        scratch=job.scratch,
+        on_progress=job.progress.report,
+    )
+
+
+async def _transcribe(job: Job, stems: dict[str, Path]) -> SongNotes:
+    return await asyncio.to_thread(
+        job.pipeline.transcribe, stems, job.scratch / "notes", scratch=job.scratch, on_progress=job.progress.report
+    )
+
+
+async def _separation_share(context: Context) -> float:
+    """How much of a whole song's time separation took of late."""
+    speeds = await context.store.speeds.all()
+    if SEPARATION not in speeds or TRANSCRIPTION not in speeds:
+        return _SEPARATION_SHARE
+    return speeds[SEPARATION] / (speeds[SEPARATION] + speeds[TRANSCRIPTION])
+
+
+async def _source(job: Job) -> TrackFile:
     """The task's source, fetched first where the client gave an address."""
+    context, claim = job.context, job.claim
     task = claim.task
     source = await context.store.tasks.track(task.source_track_id or "")
     if source is not None:
@@ -90,9 +174,9 @@ async def _source(context: Context, claim: Claim, scratch: Path, progress: JobPr
     url: str | None = task.params.get("audio_url")
     if url is None:
         raise NotFound(_SOURCE_GONE)
-    progress.report("fetching", 0.0)
-    path = scratch / "source"
-    fetched = await progress.unless_stopped(
+    job.progress.report("fetching", 0.0)
+    path = job.scratch / "source"
+    fetched = await job.progress.unless_stopped(
         fetch(
             url,
             path,
@@ -101,24 +185,42 @@ async def _source(context: Context, claim: Claim, scratch: Path, progress: JobPr
             timeout_s=_FETCH_TIMEOUT_S,
         )
     )
-    key = task_key(task.id, f"source-{claim.fence}{sniff(path).suffix}")
+    info = await asyncio.to_thread(probe, path, context.settings.decode_limits)
+    key = task_key(task.id, f"source-{claim.fence}{info.container.suffix}")
     stored = await asyncio.to_thread(
         context.storage.put, path, key=key, role="source", name=fetched.name, sha256=fetched.sha256
     )
-    return await context.store.leases.add_source(claim, NewTrack(stored, stem=None, duration_s=None))
+    return await context.store.leases.add_source(claim, NewTrack(stored, stem=None, duration_s=info.duration_s))
 
 
-def _put(context: Context, claim: Claim, path: Path, role: str) -> NewFile:
+async def _put(job: Job, path: Path, role: str) -> NewFile:
     """Store a result under the claim's fence, so that what a dead claim left is known by its number."""
-    return context.storage.put(path, key=task_key(claim.task.id, claim.fence, path.name), role=role, name=path.name)
+    key = task_key(job.claim.task.id, job.claim.fence, path.name)
+    return await asyncio.to_thread(job.context.storage.put, path, key=key, role=role, name=path.name)
 
 
-def _notes(instrument: Instrument, track_id: str) -> NewNotes:
+async def _stem_track(job: Job, stem: "StemFile") -> NewTrack:
+    return NewTrack(await _put(job, stem.path, "stem"), stem=stem.name, duration_s=stem.duration_s)
+
+
+async def _note_files(job: Job, song: SongNotes) -> list[NewFile]:
+    files = {
+        "midi": song.midi,
+        "csv": song.csv,
+        "musicxml": song.score,
+        "piano_roll": song.piano_roll,
+        "preview": song.preview,
+    }
+    stored = [await _put(job, path, role) for role, path in files.items()]
+    return stored + [await _put(job, path, "stem_midi") for path in song.stem_midi.values()]
+
+
+def _notes(instrument: Instrument, track_id: str | None) -> NewNotes:
     return NewNotes(
         track_id=track_id,
         name=instrument.name,
         program=instrument.program,
         is_drum=instrument.is_drum,
         stem=instrument.stem,
-        notes=wire_notes(instrument),
+        notes=encoded_notes(instrument),
     )

@@ -1,8 +1,10 @@
-"""How far a job is, told across threads; and the way to stop it."""
+"""How far a job is, told across threads; how long its stages took; and the way to stop it."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from pipeline.errors import Cancelled
@@ -13,28 +15,45 @@ T = TypeVar("T")
 class JobProgress:
     """Written by the job's thread, read by the worker's loop.
 
-    The pipeline calls :meth:`report` after every segment and every stem; that is where a stop takes effect.
+    The pipeline calls :meth:`report` many times a second; that is where a stop takes effect.
     """
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._on_stop: list[Callable[[], object]] = []
+        self._before = 0.0  # of the whole job: what the stages that are done make up
+        self._share = 1.0  # and the one that is running
         self.stage = "starting"
         self.fraction = 0.0
+        self.stage_seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def part(self, name: str, share: float = 1.0) -> Iterator[None]:
+        """A stage of the job, whose time is taken when it ends well.
+
+        Args:
+            name: what its speed is kept under.
+            share: how much of the job's time it takes, 0-1; its reports are scaled to that.
+        """
+        self._share = share
+        started_s = time.monotonic()
+        yield
+        self.stage_seconds[name] = time.monotonic() - started_s
+        self._before += share
 
     def report(self, stage: str, fraction: float) -> None:
         """Say where the job is.
 
         Args:
             stage: a word for people (``separating``).
-            fraction: of the whole job, 0-1.
+            fraction: of the part that is running, 0-1.
 
         Raises:
             Cancelled: the job is to stop.
         """
         if self._stopped.is_set():
             raise Cancelled("The worker was told to stop this task.")
-        self.stage, self.fraction = stage, fraction
+        self.stage, self.fraction = stage, self._before + self._share * fraction
 
     def stop(self) -> None:
         """Make the next report raise, and call what asked to be called; from the loop's thread only."""
@@ -48,7 +67,7 @@ class JobProgress:
         Raises:
             Cancelled: the job is to stop.
         """
-        self.report(self.stage, self.fraction)
+        self.report(self.stage, 0.0)
         task = asyncio.ensure_future(work)
         self._on_stop.append(task.cancel)
         try:

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from pipeline.errors import AudioError, AudioLimitExceeded, Cancelled, PipelineError
 from pipeline.song import SongPipeline
 from service.context import Context
@@ -14,8 +16,8 @@ from service.db.models import TaskKind
 from service.errors import LeaseLost, ServiceError
 from service.storage import task_key
 from service.store.leases import MAX_ATTEMPTS
-from service.store.records import Claim
-from service.worker.jobs import JOBS
+from service.store.records import Claim, Outcome
+from service.worker.jobs import JOBS, Job
 from service.worker.progress import JobProgress
 
 _log = logging.getLogger(__name__)
@@ -93,9 +95,11 @@ class Worker:
         leases = self._context.store.leases
         try:
             async with self._lease(claim, progress), _scratch(self._context, claim) as scratch:
-                outcome = await JOBS[TaskKind(claim.task.kind)](self._context, self._pipeline, claim, scratch, progress)
+                job = Job(self._context, self._pipeline, claim, scratch, progress)
+                outcome = await JOBS[TaskKind(claim.task.kind)](job)
                 await leases.succeed(claim, outcome)
             _log.info("task %s: succeeded", claim.task.id)
+            await self._learn(outcome, progress)
             return True
         except LeaseLost as error:
             _log.warning("%s", error.message)
@@ -108,8 +112,16 @@ class Worker:
                 await self._give_up(claim, error)
         return False
 
+    async def _learn(self, outcome: Outcome, progress: JobProgress) -> None:
+        """Keep how fast this was, for estimates; that failing harms nobody."""
+        if outcome.audio_s:
+            with contextlib.suppress(SQLAlchemyError):
+                await self._context.store.speeds.learn(progress.stage_seconds, outcome.audio_s)
+
     async def _give_up(self, claim: Claim, error: Exception) -> None:
         """Fail the task, or queue it again when another attempt may do better."""
+        if not await self._context.store.leases.holds(claim):  # cancelled, say, and its scratch folder swept away
+            return
         known = isinstance(error, PipelineError | ServiceError)
         _log.error("task %s: %s", claim.task.id, error, exc_info=None if known else error)
         may_pass = error.retryable if isinstance(error, PipelineError) else not known
@@ -129,16 +141,18 @@ class Worker:
                 await keeper
 
     async def _keep_lease(self, claim: Claim, progress: JobProgress) -> None:
-        """Renew the lease and publish the progress, until cancelled; a lost lease stops the job."""
+        """Renew the lease and publish the progress; a lost lease, or a cancelled task, stops the job."""
         renew_every_s = self._context.settings.lease_seconds / _RENEWALS_PER_LEASE
         loop = asyncio.get_running_loop()
         renewed_at, shown = loop.time(), (progress.stage, progress.fraction)
         while True:
             await asyncio.sleep(min(_PROGRESS_EVERY_S, renew_every_s))
             now = (progress.stage, progress.fraction)
-            if now == shown and loop.time() - renewed_at < renew_every_s:
-                continue
             try:
+                if now == shown and loop.time() - renewed_at < renew_every_s:
+                    if await self._context.store.leases.holds(claim):
+                        continue
+                    raise LeaseLost(f"task {claim.task.id}: cancelled, or given to another worker")
                 await self._context.store.leases.renew(claim, *now)
                 renewed_at, shown = loop.time(), now
             except LeaseLost:
@@ -159,14 +173,14 @@ async def _scratch(context: Context, claim: Claim) -> AsyncIterator[Path]:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _verdict(error: Exception) -> tuple[int, str]:
-    """The code and message a failed task shows."""
+def _verdict(error: Exception) -> tuple[int, str, str]:
+    """The code, the machine-readable name and the message that a failed task shows."""
     if isinstance(error, AudioLimitExceeded):
-        return 413, error.message
+        return 413, error.code, error.message
     if isinstance(error, AudioError):
-        return 422, error.message
+        return 422, error.code, error.message
     if isinstance(error, PipelineError):
-        return 501, error.message
+        return 501, error.code, error.message
     if isinstance(error, ServiceError):
-        return error.code, error.message
-    return 500, _UNEXPECTED
+        return error.code, error.name, error.message
+    return 500, ServiceError.name, _UNEXPECTED

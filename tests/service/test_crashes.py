@@ -18,7 +18,7 @@ from service.db.database import Database
 from service.db.models import ApiKey, TaskKind, TaskStatus
 from service.storage import task_key
 from service.store.leases import LeaseStore
-from service.store.records import Claim, Outcome
+from service.store.records import Claim, NewTask, Outcome
 from service.worker.janitor import Janitor
 from service.worker.progress import JobProgress
 from service.worker.worker import Worker
@@ -121,7 +121,7 @@ async def test_a_record_stays_as_long_as_its_files_cannot_be_deleted(
 
 async def test_a_stored_file_that_is_gone_is_not_found(api: Api) -> None:
     uploaded = await api.upload()
-    for path in api.context.storage.files_dir.rglob("source.wav"):
+    for path in api.context.storage.files_dir.rglob("source-*.wav"):
         path.unlink()
     assert (await api.http.get(api.path_of(uploaded["downloadUrl"]))).status_code == 404
 
@@ -139,7 +139,7 @@ async def test_a_job_that_does_not_stop_is_handed_back_and_can_write_nothing_mor
     context: Context, key: ApiKey, pipeline: FakePipeline
 ) -> None:
     task = await context.store.tasks.create(
-        key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=None, parent_task_id="none"
+        NewTask(key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=None, parent_task_id="none")
     )
     claim = await context.store.leases.claim("stubborn")
     assert claim is not None

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from service.context import Context
 from service.db.database import Database
 from service.db.models import ApiKey, Base, TaskKind
+from service.store.records import NewTask
 from service.store.tasks import new_task
 
 
@@ -50,7 +51,7 @@ async def test_a_failing_transaction_leaves_nothing(context: Context, key: ApiKe
 async def test_many_writers_at_once_all_get_through(context: Context, key: ApiKey) -> None:
     async def create(number: int) -> str:
         task = await context.store.tasks.create(
-            key_id=key.id, kind=TaskKind.MIDI, params={"number": number}, callback_url=None
+            NewTask(key_id=key.id, kind=TaskKind.MIDI, params={"number": number}, callback_url=None)
         )
         return task.id
 

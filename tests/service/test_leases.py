@@ -6,7 +6,7 @@ from service.context import Context
 from service.db.models import ApiKey, TaskKind, TaskStatus
 from service.errors import LeaseLost
 from service.store.leases import MAX_ATTEMPTS
-from service.store.records import Claim, NewFile, NewTrack, Outcome, TaskRecord
+from service.store.records import Claim, NewFile, NewTask, NewTrack, Outcome, TaskRecord
 from support.clock import ManualClock
 
 CALLBACK = "https://client.example/callback"
@@ -14,7 +14,7 @@ CALLBACK = "https://client.example/callback"
 
 async def queue(context: Context, key: ApiKey, callback_url: str | None = CALLBACK) -> str:
     task = await context.store.tasks.create(
-        key_id=key.id, kind=TaskKind.SEPARATION, params={"type": "split_stem"}, callback_url=callback_url
+        NewTask(key_id=key.id, kind=TaskKind.SEPARATION, params={"type": "split_stem"}, callback_url=callback_url)
     )
     return task.id
 
@@ -77,7 +77,7 @@ async def test_a_zombie_changes_nothing(context: Context, key: ApiKey, clock: Ma
     for act in (
         context.store.leases.renew(zombie, "separating", 0.9),
         context.store.leases.succeed(zombie, outcome()),
-        context.store.leases.fail(zombie, 501, "no"),
+        context.store.leases.fail(zombie, 501, "no", "no"),
         context.store.leases.hand_back(zombie),
         context.store.leases.retry_later(zombie, 1),
         context.store.leases.add_source(zombie, outcome().tracks[0]),
@@ -135,11 +135,13 @@ async def test_no_callback_is_owed_where_none_was_asked_for(context: Context, ke
 
 async def test_a_fetched_source_is_kept_under_the_promised_id(context: Context, key: ApiKey) -> None:
     task = await context.store.tasks.create(
-        key_id=key.id,
-        kind=TaskKind.SEPARATION,
-        params={"audio_url": "https://host.example/song.mp3"},
-        callback_url=None,
-        source_track_id="promised-id",
+        NewTask(
+            key_id=key.id,
+            kind=TaskKind.SEPARATION,
+            params={"audio_url": "https://host.example/song.mp3"},
+            callback_url=None,
+            source_track_id="promised-id",
+        )
     )
     stored = await context.store.leases.add_source(
         await claim(context), NewTrack(outcome().tracks[0].file, stem=None, duration_s=None)

@@ -13,7 +13,7 @@ from service.context import Context
 from service.db.models import ApiKey, Task, TaskKind, TaskStatus
 from service.storage import task_key
 from service.store.leases import MAX_ATTEMPTS
-from service.store.records import NewTrack, TaskRecord
+from service.store.records import NewTask, NewTrack, TaskRecord
 from service.worker.janitor import Janitor
 from service.worker.worker import Worker
 from support.clock import ManualClock
@@ -42,11 +42,13 @@ async def upload(context: Context, key: ApiKey, content: bytes = b"song" * 100) 
 
 async def queue_separation(context: Context, key: ApiKey, source: TaskRecord, kind: str = "split_stem") -> Task:
     return await context.store.tasks.create(
-        key_id=key.id,
-        kind=TaskKind.SEPARATION,
-        params={"type": kind},
-        callback_url="http://client.test/done",
-        source_track_id=source.tracks[0].track.id,
+        NewTask(
+            key_id=key.id,
+            kind=TaskKind.SEPARATION,
+            params={"type": kind},
+            callback_url="http://client.test/done",
+            source_track_id=source.tracks[0].track.id,
+        )
     )
 
 
@@ -56,7 +58,7 @@ async def record(context: Context, task: Task) -> TaskRecord:
     return found
 
 
-@pytest.mark.parametrize("name", ["separate", "transcribe"])
+@pytest.mark.parametrize("name", ["separate", "transcribe", "to_wav"])
 def test_the_fake_pipeline_has_the_real_one_s_signatures(name: str) -> None:
     real, fake = (inspect.signature(getattr(one, name)) for one in (SongPipeline, FakePipeline))
     assert list(real.parameters.values()) == list(fake.parameters.values())
@@ -74,7 +76,7 @@ async def test_separation_then_midi(context: Context, key: ApiKey, worker: Worke
         assert context.storage.path(item.file.storage_key).stat().st_size == item.file.size_bytes
 
     midi = await context.store.tasks.create(
-        key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=None, parent_task_id=separation.id
+        NewTask(key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=None, parent_task_id=separation.id)
     )
     assert await worker.run_once()
     transcribed = await record(context, midi)
@@ -95,11 +97,13 @@ async def test_midi_of_one_stem(context: Context, key: ApiKey, worker: Worker) -
     await worker.run_once()
     bass = next(item for item in (await record(context, separation)).tracks if item.track.stem == "bass")
     midi = await context.store.tasks.create(
-        key_id=key.id,
-        kind=TaskKind.MIDI,
-        params={"audio_id": bass.track.id},
-        callback_url=None,
-        parent_task_id=separation.id,
+        NewTask(
+            key_id=key.id,
+            kind=TaskKind.MIDI,
+            params={"audio_id": bass.track.id},
+            callback_url=None,
+            parent_task_id=separation.id,
+        )
     )
     await worker.run_once()
     assert [row.stem for row in (await record(context, midi)).instruments] == ["bass"]

@@ -107,6 +107,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         database_url=database_url,
         public_url="http://stemscribe.test",
         secret="a secret for tests only",
+        rate_limit_tasks=0,  # time stands still in tests, and so would the bucket
     )
 
 

@@ -1,0 +1,105 @@
+"""Answers that do not change any more, kept as bytes: a poll of a finished record builds and compresses nothing.
+
+An answer is looked up in the database again once a second, because its record can be deleted by another process.
+"""
+
+import gzip
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from litestar import MediaType, Request, Response
+from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+
+FRESH_S = 1.0
+_MAX_BYTES = 64_000_000  # some 150 songs of 5 000 notes
+_GZIP_LEVEL = 6
+_MIN_GZIP_BYTES = 1000  # below a packet nothing is won
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """A JSON body, and what a client needs in order not to be sent it twice."""
+
+    body: bytes
+    expires_ms: int | None
+
+    @cached_property
+    def etag(self) -> str:
+        """A weak validator: the compressed and the plain body are the same answer."""
+        return f'W/"{hashlib.sha256(self.body).hexdigest()[:32]}"'
+
+    @cached_property
+    def gzipped(self) -> bytes:
+        """The body in gzip."""
+        return gzip.compress(self.body, _GZIP_LEVEL, mtime=0)
+
+
+class StoredAnswers:
+    """The answers polled of late; the least recently polled go when they take too much memory."""
+
+    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[Hashable, tuple[float, StoredAnswer]] = OrderedDict()
+        self._n_bytes = 0
+
+    def fresh(self, key: Hashable, now_ms: int) -> StoredAnswer | None:
+        """An answer that was kept or confirmed within the last second, and whose record's time is not over."""
+        answer = self.known(key)
+        if answer is None or time.monotonic() - self._kept[key][0] > FRESH_S:
+            return None
+        return None if answer.expires_ms is not None and answer.expires_ms <= now_ms else answer
+
+    def known(self, key: Hashable) -> StoredAnswer | None:
+        """An answer that was kept; its record may be gone."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][1]
+
+    def keep(self, key: Hashable, answer: StoredAnswer) -> StoredAnswer:
+        """Keep an answer, or confirm one."""
+        self.forget(key)
+        self._kept[key] = (time.monotonic(), answer)
+        self._n_bytes += len(answer.body)
+        while self._n_bytes > self._max_bytes:
+            self.forget(next(iter(self._kept)))
+        return answer
+
+    def forget(self, key: Hashable) -> None:
+        """Drop an answer, known or not."""
+        if (dropped := self._kept.pop(key, None)) is not None:
+            self._n_bytes -= len(dropped[1].body)
+
+
+def respond(request: Request[Any, Any, Any], answer: StoredAnswer) -> Response[Any]:
+    """200 with the body, in gzip for clients that take it, or 304 for those that have it."""
+    headers = {"ETag": answer.etag, "Vary": "Accept-Encoding, Authorization", "Cache-Control": "private, no-cache"}
+    if _has(request.headers.get("if-none-match"), answer.etag):
+        return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+    body = answer.body
+    if len(body) >= _MIN_GZIP_BYTES and takes_gzip(request.headers.get("accept-encoding", "")):
+        body = answer.gzipped
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, status_code=HTTP_200_OK, headers=headers, media_type=MediaType.JSON)
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether a client takes gzip (RFC 9110, 12.5.3): it names it, or ``*``, with a weight above 0."""
+    weights = {}
+    for item in accept_encoding.lower().split(","):
+        coding, _, weight = item.partition(";")
+        weights[coding.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return weights.get("gzip", weights.get("*", False))
+
+
+def _has(if_none_match: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names the answer; by weak comparison, as it must be."""
+    if if_none_match is None:
+        return False
+    names = [name.strip().removeprefix("W/") for name in if_none_match.split(",")]
+    return "*" in names or etag.removeprefix("W/") in names

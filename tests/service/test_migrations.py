@@ -1,0 +1,63 @@
+"""Migrations over a database that is in use: every row is still there afterwards, and back again."""
+
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from service.db.database import Database, _alembic_config
+
+FIRST_ROWS = """
+INSERT INTO api_keys (id, name, digest, hint, created_ms) VALUES ('k', 'mine', 'd', 'h', 1);
+INSERT INTO tasks (id, key_id, kind, status, params, progress, due_ms, attempt, fence, created_ms)
+    VALUES ('t', 'k', 'midi', 'succeeded', '{}', 1.0, 1, 1, 1, 1);
+INSERT INTO files (id, task_id, role, name, mime_type, storage_key, size_bytes, sha256, created_ms)
+    VALUES ('f', 't', 'stem', 'bass.flac', 'audio/flac', 'x', 1, 's', 1);
+INSERT INTO tracks (id, task_id, file_id, stem, position, duration_s) VALUES ('a', 't', 'f', 'bass', 0, 1.5);
+INSERT INTO instrument_notes (id, task_id, track_id, position, name, program, is_drum, stem, notes)
+    VALUES ('n', 't', 'a', 0, 'Bass', 33, false, 'bass', '[{"pitch": 40, "start": 0.5, "end": 1.0, "velocity": 0.8}]');
+INSERT INTO outbox (id, task_id, url, state, attempts, due_ms, created_ms) VALUES ('o', 't', 'u', 'dead', 8, 1, 1);
+INSERT INTO deliveries (id, outbox_id, attempt, started_ms) VALUES ('d', 'o', 1, 1)
+"""
+
+
+async def migrate(database: Database, revision: str) -> None:
+    def run(connection: sa.Connection) -> None:
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        (command.downgrade if revision == "0001" else command.upgrade)(config, revision)
+
+    engine = create_async_engine(database.url)
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+
+async def rows(database: Database, table: str) -> list[dict[str, object]]:
+    engine = create_async_engine(database.url)  # asyncpg remembers what a table was like on older connections
+    async with engine.connect() as connection:
+        found = [dict(row) for row in (await connection.execute(sa.text(f"SELECT * FROM {table}"))).mappings()]
+    await engine.dispose()
+    return found
+
+
+async def test_the_second_migration_keeps_what_is_there(database_url: str) -> None:
+    database = Database(database_url)
+    await migrate(database, "0001")
+    async with database.write() as session:
+        for statement in FIRST_ROWS.split(";"):
+            await session.execute(sa.text(statement.replace(":", r"\:")))
+    await database.upgrade()
+    assert await database.at_head()
+    [note] = await rows(database, "instrument_notes")
+    assert bytes(note["notes"]) == b'[{"pitch": 40, "start": 0.5, "end": 1.0, "velocity": 0.8}]'  # type: ignore[call-overload]
+    [task] = await rows(database, "tasks")
+    assert (task["dialect"], task["credits"], task["audio_s"]) == ("kie", 0, None)
+    [key] = await rows(database, "api_keys")
+    assert (key["credits_spent"], key["credit_limit"], key["bucket_full_ms"]) == (0, None, 0)
+    for table in ("files", "tracks", "outbox", "deliveries"):
+        assert len(await rows(database, table)) == 1, table
+    await migrate(database, "0001")
+    for table in ("tasks", "api_keys", "files", "tracks", "instrument_notes", "outbox", "deliveries"):
+        assert len(await rows(database, table)) == 1, table
+    await database.upgrade()
+    await database.close()
