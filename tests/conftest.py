@@ -1,3 +1,9 @@
-"""Fixtures for every test."""
+"""Fixtures and options for every test."""
+
+import pytest
 
 pytest_plugins = ["support.model_fixtures", "support.service_fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-golden", action="store_true", help="write tests/wire/golden anew from what is answered")

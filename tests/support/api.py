@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from service.callbacks import callback_body
 from service.context import Context
-from service.kie.present import callback_body
 from service.worker.deliveries import RETRY_DELAYS_S, Deliverer
 from service.worker.worker import Worker
 from support.audio import wav_bytes

@@ -25,8 +25,10 @@ async def test_the_whole_way_of_a_transcription(api: Api, tmp_path: Any) -> None
     done = await api.record("midi", task_id)
     assert (done["successFlag"], done["audioId"], done["callbackUrl"]) == (1, None, CALLBACK)
     data = done["midiData"]
-    assert set(data) == {"state", "instruments", "files"}
+    assert set(data) == {"state", "instruments", "files", "tempo", "timeSignature", "key"}
     assert data["state"] == "complete"
+    assert (data["tempo"], data["timeSignature"], data["key"]) == (None, None, None)
+    assert set(data["files"]) == {"midi", "stems", "csv", "musicxml", "preview", "pianoRoll"}
     assert [item["name"] for item in data["instruments"]] == ["Drums", "Electric Piano 1", "Electric Piano 1"]
     stems = {item["id"]: item["stem_type_group_name"].lower() for item in separation["response"]["originData"]}
     for item in data["instruments"]:
@@ -43,13 +45,16 @@ async def test_the_whole_way_of_a_transcription(api: Api, tmp_path: Any) -> None
     assert mido.MidiFile(tmp_path / "song.mid").type == 1
     assert (await api.get_bytes(data["files"]["csv"])).startswith(b"start_time_s,end_time_s,pitch_midi,velocity")
     assert set(data["files"]["stems"]) == {"drums", "bass", "other"}
+    assert b"score-partwise" in await api.get_bytes(data["files"]["musicxml"])
+    assert b"<svg" in await api.get_bytes(data["files"]["pianoRoll"])
+    assert (await api.http.get(api.path_of(data["files"]["preview"]))).headers["content-type"] == "audio/mpeg"
 
     body = await api.callback_body(task_id)
     assert set(body) == {"code", "msg", "task_id", "taskId", "data"}
     assert (body["code"], body["msg"]) == (200, "success")
     assert body["task_id"] == body["taskId"] == body["data"]["task_id"] == body["data"]["taskId"] == task_id
     assert body["data"]["state"] == "complete"
-    assert body["data"]["instruments"] == data["instruments"]
+    assert body["data"] == {"task_id": task_id, "taskId": task_id, **data}
 
 
 async def test_of_one_stem(api: Api) -> None:
@@ -77,6 +82,17 @@ async def test_a_failure_says_so_in_record_and_callback(api: Api) -> None:
     body = await api.callback_body(done["taskId"])
     ids = {"task_id": done["taskId"], "taskId": done["taskId"]}
     assert body == {"code": 500, "msg": "MIDI generation failed", **ids, "data": ids}
+
+
+async def test_a_cancelled_one_has_failed(api: Api) -> None:
+    separation = await api.separated()
+    made = await api.post("/api/v1/midi/generate", {"taskId": separation["taskId"], "callBackUrl": CALLBACK})
+    task_id = made["data"]["taskId"]
+    await api.context.store.leases.cancel(task_id)
+    record = await api.record("midi", task_id)
+    assert (record["successFlag"], record["errorCode"], record["midiData"]) == (3, 501, None)
+    assert record["errorMessage"] == "The task was cancelled."
+    assert (await api.callback_body(task_id))["code"] == 500
 
 
 def _fail(_: Any) -> None:

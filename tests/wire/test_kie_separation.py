@@ -12,7 +12,7 @@ from support.servers import answer, http_server
 
 RECORD_FIELDS = {
     "taskId", "musicId", "audioId", "musicIndex", "callbackUrl", "completeTime", "createTime", "successFlag",
-    "errorCode", "errorMessage", "response", "progress", "stage",
+    "errorCode", "errorMessage", "response", "stemName", "progress", "stage",
 }  # fmt: skip
 RESPONSE_FIELDS = {
     "id", "originUrl", "originData", "vocalUrl", "instrumentalUrl", "backingVocalsUrl", "drumsUrl", "bassUrl",
@@ -137,7 +137,7 @@ def _corrupt(_: Any) -> None:
         ({"callBackUrl": "http://93.184.215.14:0/"}, 422, "The port must be between 1 and 65535."),
         ({"callBackUrl": "http://93.184.215.14/\x00"}, 422, "callBackUrl must be an http or https URL."),
         ({"callBackUrl": 7}, 422, "callBackUrl"),
-        ({"type": "split_everything"}, 422, "type must be one of separate_vocal, split_stem"),
+        ({"type": "split_everything"}, 422, "type must be one of separate_vocal, split_stem, split_stem_advanced, not"),
         ({"taskId": None}, 422, "taskId is required beside audioId."),
         ({"audioId": None}, 422, "audioId is required beside taskId."),
         ({"taskId": None, "audioId": None}, 422, "Give either taskId and audioId, or audioUrl."),
@@ -180,7 +180,7 @@ async def test_malformed_bodies(api: Api) -> None:
     assert big.json()["code"] == 413
     assert big.json()["msg"] == "The request body is larger than the limit of 1 MB."
     wrong_method = await api.http.get(path, headers=api.headers)
-    assert (wrong_method.status_code, wrong_method.json()["code"]) == (200, 404)
+    assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, 405)
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "Basic abc", "Bearer stsc_" + "0" * 56])

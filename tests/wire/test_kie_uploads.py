@@ -1,6 +1,7 @@
 """Uploads: their answer field by field, and every refusal with its real HTTP status."""
 
 import dataclasses
+import hashlib
 import ipaddress
 from collections.abc import AsyncIterator
 from typing import Any
@@ -84,7 +85,7 @@ async def test_names_are_only_names(api: Api, name: str) -> None:
     assert "/" not in shown
     assert "\\" not in shown
     stored = [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
-    assert [path.name for path in stored] == ["source.wav"]
+    assert [path.name for path in stored] == [f"source-{hashlib.sha256(wav_bytes()).hexdigest()[:16]}.wav"]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,6 @@ async def test_an_address_that_fails(api: Api) -> None:
 
 
 async def test_unknown_upload_paths_keep_the_upload_envelope(api: Api) -> None:
-    response = await api.http.post("/api/file-base64-upload", json={}, headers=api.headers)
+    response = await api.http.post("/api/file-carrier-pigeon-upload", json={}, headers=api.headers)
     assert response.status_code == 404
     assert set(response.json()) == {"success", "code", "msg"}
