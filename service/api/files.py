@@ -1,15 +1,15 @@
 """Stored files by signed link, with byte ranges, so that players seek and broken downloads go on."""
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import anyio
 from litestar import Request, Response, Router, route
 from litestar.enums import HttpMethod
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import (
     HTTP_200_OK,
@@ -18,14 +18,17 @@ from litestar.status_codes import (
     HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 
+from service.api.etags import etag_matches
 from service.api.injection import Injected
+from service.archive import Member, StoredZip, read_blocks
+from service.context import Context
 from service.db.models import File
 from service.errors import NotFound
-from service.links import FILES_PATH
+from service.links import FILES_PATH, STEMS_ZIP
+from service.store.records import TrackFile
 
-_BLOCK_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # longer numbers are nonsense, and slow to read
-_GONE = "This link is not valid, or its file has expired."
+GONE = "This link is not valid, or its file has expired."
 
 
 class UnsatisfiableRange(Exception):
@@ -57,12 +60,56 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-async def _read(file: anyio.AsyncFile[bytes], start: int, n_bytes: int) -> AsyncIterator[bytes]:
-    async with file:
-        await file.seek(start)
-        while n_bytes > 0 and (block := await file.read(min(_BLOCK_BYTES, n_bytes))):
-            n_bytes -= len(block)
-            yield block
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What is to be sent.
+
+    Attributes:
+        name: the name that clients save it under.
+        etag: a strong one.
+        read: gives its bytes, from the first of two numbers on as many as the second says.
+    """
+
+    name: str
+    media_type: str
+    size_bytes: int
+    etag: str
+    read: Callable[[int, int], AsyncIterator[bytes]]
+
+
+def file_download(file: File, context: Context) -> Download:
+    """A stored file.
+
+    Raises:
+        NotFound: its bytes are gone.
+    """
+    path = context.storage.path(file.storage_key)
+    if not path.is_file():  # deleted just now, its row is next
+        raise NotFound(GONE)
+    return Download(file.name, file.mime_type, file.size_bytes, f'"{file.sha256[:32]}"', partial(read_blocks, path))
+
+
+def stems_download(stems: Sequence[TrackFile], context: Context) -> Download:
+    """All stems of a task in one archive.
+
+    Raises:
+        NotFound: there are none, or their bytes are gone.
+    """
+    archive = StoredZip(
+        [
+            Member(
+                item.file.name,
+                context.storage.path(item.file.storage_key),
+                item.file.size_bytes,
+                item.file.sha256,
+                item.file.created_ms,
+            )
+            for item in stems
+        ]
+    )
+    if not stems or not archive.is_readable:
+        raise NotFound(GONE)
+    return Download(STEMS_ZIP, "application/zip", archive.size_bytes, f'"{archive.digest[:32]}"', archive.read)
 
 
 @route(
@@ -72,50 +119,49 @@ async def _read(file: anyio.AsyncFile[bytes], start: int, n_bytes: int) -> Async
 async def download(
     request: Request[Any, Any, Any],
     context: Injected,
-    file_id: FromPath[str],
-    name: FromPath[str],
+    file_id: Annotated[str, PathParameter(description="The file's id; of stems.zip, the task's.")],
+    name: Annotated[str, PathParameter(description="The file's name.")],
     exp: Annotated[int, QueryParameter(description="When the link ends, in Unix seconds.")],
     sig: Annotated[str, QueryParameter(description="The link's signature.")],
 ) -> Response[Any]:
     """Bytes of a file that a link of ours points to: 200 or 206 with them, 304, 404, or 416."""
     if not context.secrets.link_is_ours(file_id, exp, sig) or exp * 1000 <= context.clock.now_ms():
-        raise NotFound(_GONE)
+        raise NotFound(GONE)
     found = await context.store.tasks.file(file_id)
-    if found is None or found[0].name != name:
-        raise NotFound(_GONE)
-    return await _answer(request, found[0], context.storage.path(found[0].storage_key))
+    if found is not None and found[0].name == name:
+        return send(request, file_download(found[0], context))
+    if name != STEMS_ZIP:
+        raise NotFound(GONE)
+    stems = [item for item in await context.store.tasks.tracks(file_id) if item.track.stem is not None]
+    return send(request, stems_download(stems, context))
 
 
-async def _answer(request: Request[Any, Any, Any], file: File, path: Path) -> Response[Any]:
-    etag = f'"{file.sha256[:32]}"'
+def send(request: Request[Any, Any, Any], download: Download) -> Response[Any]:
+    """200 or 206 with the bytes that are asked for, 304, or 416; to HEAD, the headers of these."""
     headers = {
-        "ETag": etag,
+        "ETag": download.etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, max-age=86400, immutable",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(download.name)}",
         "X-Content-Type-Options": "nosniff",
     }
-    if request.headers.get("if-none-match") == etag:
+    if etag_matches(request.headers.get("if-none-match"), download.etag):
         return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     if_range = request.headers.get("if-range")
-    wanted = request.headers.get("range") if if_range in (None, etag) else None
+    wanted = request.headers.get("range") if if_range in (None, download.etag) else None
     try:
-        span = parse_range(wanted, file.size_bytes)
+        span = parse_range(wanted, download.size_bytes)
     except UnsatisfiableRange:
-        headers["Content-Range"] = f"bytes */{file.size_bytes}"
+        headers["Content-Range"] = f"bytes */{download.size_bytes}"
         return Response(None, status_code=HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
-    start, end = span or (0, file.size_bytes - 1)
+    start, end = span or (0, download.size_bytes - 1)
     n_bytes = end - start + 1
     headers["Content-Length"] = str(n_bytes)
     if span is not None:
-        headers["Content-Range"] = f"bytes {start}-{end}/{file.size_bytes}"
-    try:
-        opened = await anyio.open_file(path, "rb")
-    except FileNotFoundError as error:  # deleted just now, its row is next
-        raise NotFound(_GONE) from error
-    body = _read(opened, start, 0 if request.method == HttpMethod.HEAD else n_bytes)
+        headers["Content-Range"] = f"bytes {start}-{end}/{download.size_bytes}"
+    body = download.read(start, 0 if request.method == HttpMethod.HEAD else n_bytes)
     status = HTTP_200_OK if span is None else HTTP_206_PARTIAL_CONTENT
-    return Stream(body, status_code=status, headers=headers, media_type=file.mime_type)
+    return Stream(body, status_code=status, headers=headers, media_type=download.media_type)
 
 
 def files_router() -> Router:

@@ -21,6 +21,7 @@ COMMANDS = {
     "midi": "service.cli.songs",
     "serve": "service.cli.serving",
     "keys": "service.cli.keys",
+    "webhooks": "service.cli.webhooks",
     "models": "service.cli.models",
     "doctor": "service.cli.serving",
 }

@@ -26,6 +26,13 @@ TRUTH = SONG.with_name("harbour-lights.notes.json")
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 40.0
 _CALLBACK_TIMEOUT_S = 30.0
+_NOTE_FILES = {
+    "midi": "song.mid",
+    "csv": "notes.csv",
+    "musicxml": "score.musicxml",
+    "pianoRoll": "piano-roll.svg",
+    "preview": "preview.mp3",
+}
 
 console = Console()
 
@@ -119,8 +126,8 @@ def _run(song: Path, output: Path) -> tuple[dict[str, Any], float]:
         _callback(receiver, "/transcribed", midi)
         for stem in stems:
             client.download(stem["audio_url"], output / f"{stem['stem_type_group_name'].lower()}.flac")
-        client.download(data["files"]["midi"], output / "song.mid")
-        client.download(data["files"]["csv"], output / "notes.csv")
+        for what, name in _NOTE_FILES.items():
+            client.download(data["files"][what], output / name)
         for name, link in data["files"]["stems"].items():
             client.download(link, output / f"{name}.mid")
     return data, took_s

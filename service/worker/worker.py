@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _IDLE_POLL_S = 0.25  # the longest a task waits for an idle worker; one indexed look at the table each time
 _RENEWALS_PER_LEASE = 3  # two may be missed before the lease runs out
 _PROGRESS_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.25  # how soon a cancelled task's job is told; a read of one row
 _RETRY_DELAY_MS = 10_000
 _UNEXPECTED = "The generation failed for a reason that is not the audio's; the service's log has it."
 
@@ -143,18 +144,17 @@ class Worker:
     async def _keep_lease(self, claim: Claim, progress: JobProgress) -> None:
         """Renew the lease and publish the progress; a lost lease, or a cancelled task, stops the job."""
         renew_every_s = self._context.settings.lease_seconds / _RENEWALS_PER_LEASE
-        loop = asyncio.get_running_loop()
-        renewed_at, shown = loop.time(), (progress.stage, progress.fraction)
+        leases, loop = self._context.store.leases, asyncio.get_running_loop()
+        written_s, written = loop.time(), (progress.stage, progress.fraction)
         while True:
-            await asyncio.sleep(min(_PROGRESS_EVERY_S, renew_every_s))
-            now = (progress.stage, progress.fraction)
+            await asyncio.sleep(min(_LOOK_EVERY_S, renew_every_s))
+            now, age_s = (progress.stage, progress.fraction), loop.time() - written_s
             try:
-                if now == shown and loop.time() - renewed_at < renew_every_s:
-                    if await self._context.store.leases.holds(claim):
-                        continue
+                if age_s >= renew_every_s or (now != written and age_s >= _PROGRESS_EVERY_S):
+                    await leases.renew(claim, *now)
+                    written_s, written = loop.time(), now
+                elif not await leases.holds(claim):
                     raise LeaseLost(f"task {claim.task.id}: cancelled, or given to another worker")
-                await self._context.store.leases.renew(claim, *now)
-                renewed_at, shown = loop.time(), now
             except LeaseLost:
                 progress.stop()
                 return

@@ -168,11 +168,13 @@ def against_the_service(folder: Path) -> None:
     hmac_key, secret = (line.partition("=")[2] for line in printed)
     answers = Receivers(hmac_key, secret)
     with receivers(answers) as urls, http_server(answers.inside, INSIDE):
-        with running_service(data, allow_addresses=allow) as service:
-            with PeakMemory(service.worker().pid) as memory:
-                tasks = ask_for_callbacks(service, urls)
-                before_mb = memory.peak_mb
-                time.sleep(WATCHED_S)
+        with (
+            running_service(data, allow_addresses=allow) as service,
+            PeakMemory(service.worker().pid) as memory,
+        ):
+            tasks = ask_for_callbacks(service, urls)
+            before_mb = memory.peak_mb
+            time.sleep(WATCHED_S)
         show(asyncio.run(rows_of(data, tasks)))
     print(f"\nsignatures verified: {answers.verified}, by both schemes; requests that came to {INSIDE}:", end=" ")
     print(f"{answers.seen_inside}; of the body of 1 GB, {answers.body_sent / 1e6:.0f} MB left the receiver;", end=" ")

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import mido
 import pytest
@@ -33,6 +34,9 @@ def test_the_song_that_ships(tmp_path: Path) -> None:
     for stem in ("drums", "bass", "other", "vocals"):
         made = sf.info(tmp_path / f"{stem}.flac")
         assert (made.samplerate, made.frames, made.channels) == (source.samplerate, source.frames, source.channels)
+    assert ElementTree.parse(tmp_path / "score.musicxml").getroot().tag == "score-partwise"  # noqa: S314 (our own)
+    assert ElementTree.parse(tmp_path / "piano-roll.svg").getroot().tag.endswith("svg")  # noqa: S314
+    assert sf.info(tmp_path / "preview.mp3").duration > 30
     tracks = mido.MidiFile(tmp_path / "song.mid").tracks
     assert {"Drums", "Electric Bass (finger)"} <= {track.name for track in tracks}
     with (tmp_path / "notes.csv").open(newline="") as file:

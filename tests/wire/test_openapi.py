@@ -1,0 +1,164 @@
+"""The document says everything of every route, and its page asks nobody outside for anything."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema_rs
+import pytest
+
+from service import errors
+from service.api.documentation import complete, operations
+from service.api.documented_errors import ERRORS
+from service.api.documented_files import DOWNLOADS
+from service.api.documented_links import LINKS
+from support.api import Api
+from wire.refresh_openapi import SNAPSHOT, as_text, document
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def made() -> Json:
+    return document()
+
+
+def test_matches_the_committed_document(made: Json) -> None:
+    same = as_text(made) == SNAPSHOT.read_text(encoding="utf-8")
+    assert same, "the API changed: look over the changes that `make schema` makes to tests/wire/openapi.json"
+
+
+async def test_is_served(api: Api, made: Json) -> None:
+    response = await api.http.get("/schema/openapi.json")
+    assert response.headers["content-type"].startswith("application/vnd.oai.openapi+json")
+    assert response.json() == made
+
+
+def test_completing_leaves_the_generated_document_alone(made: Json) -> None:
+    before = as_text(made)
+    complete(made)
+    assert as_text(made) == before
+
+
+class _Addresses(HTMLParser):
+    """Every address that a page names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "data-document", "action")]
+
+
+async def test_the_page_needs_nobody_else(api: Api) -> None:
+    page = await api.http.get("/schema")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    allowed = {source for sources in policy.values() for source in sources.split()}
+    assert allowed == {"'none'", "'self'", "'unsafe-inline'", "data:"}
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    addresses = _Addresses()
+    addresses.feed(page.text)
+    assert len(addresses.found) == 5
+    for address in addresses.found:
+        parts = urlsplit(address)
+        assert (parts.scheme, parts.netloc) == ("", "")
+        asset = await api.http.get(address)
+        assert asset.status_code == 200
+        assert asset.headers["x-content-type-options"] == "nosniff"
+    script = (await api.http.get("/schema/assets/page.js")).text
+    assert "//" not in script
+    assert "validatorUrl: null" in script
+    assert (await api.http.get("/schema/assets/other.js")).status_code == 404
+
+
+async def test_the_page_below_a_proxys_prefix(api: Api) -> None:
+    transport = api.http._transport
+    transport.root_path = "/stems"  # type: ignore[attr-defined]
+    page = await api.http.get("/stems/schema")
+    addresses = _Addresses()
+    addresses.feed(page.text)
+    assert addresses.found
+    assert all(address.startswith("/stems/schema/") for address in addresses.found)
+
+
+def test_every_operation_is_described(made: Json) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(made)]
+    assert len(set(ids)) == len(ids)
+    for path, method, operation in operations(made):
+        where = f"{method} {path}"
+        assert re.fullmatch("[a-z][A-Za-z0-9]+", operation["operationId"]), where
+        for name in ("summary", "description", "tags"):
+            assert operation.get(name), f"{where} has no {name}"
+        for parameter in operation.get("parameters", ()):
+            assert parameter.get("description"), f"{where}: parameter {parameter['name']} has no description"
+        if operation.get("security"):
+            assert "401" in operation["responses"], where
+        names = {parameter["name"] for parameter in operation.get("parameters", ())}
+        assert ("Idempotency-Key" in names) == (method == "post"), where
+
+
+def test_every_field_is_described(made: Json) -> None:
+    undescribed = [
+        f"{name}.{field}"
+        for name, schema in made["components"]["schemas"].items()
+        for field, item in schema.get("properties", {}).items()
+        if "$ref" not in item and not item.get("description")
+    ]
+    assert not undescribed, f"{len(undescribed)} fields without a description: {undescribed}"
+
+
+def _contents(made: Json) -> Iterator[tuple[str, Json]]:
+    """Every body, of requests and answers, with where it is."""
+    for path, method, operation in operations(made):
+        bodies = {"request": operation.get("requestBody", {}), **operation["responses"]}
+        for name, body in bodies.items():
+            for media_type, content in body.get("content", {}).items():
+                yield f"{method} {path} {name} {media_type}", content
+    for name, response in made["components"]["responses"].items():
+        for media_type, content in response["content"].items():
+            yield f"{name} {media_type}", content
+
+
+def test_every_json_body_has_an_example_that_fits(made: Json) -> None:
+    for where, content in _contents(made):
+        if "json" not in where.rsplit(" ", 1)[1]:
+            continue
+        named = [
+            made["components"]["examples"][item["$ref"].rsplit("/", 1)[1]] if "$ref" in item else item
+            for item in content.get("examples", {}).values()
+        ]
+        values = [item["value"] for item in named] + ([content["example"]] if "example" in content else [])
+        assert values, f"{where} has no example"
+        validator = jsonschema_rs.Draft202012Validator({**content["schema"], "components": made["components"]})
+        for value in values:
+            assert validator.is_valid(value), f"{where}: {value}: {[str(e) for e in validator.iter_errors(value)]}"
+
+
+def test_downloads_are_documented(made: Json) -> None:
+    known = {operation["operationId"]: operation for _, _, operation in operations(made)}
+    for name in DOWNLOADS:
+        assert {"200", "206", "304", "404", "416"} <= set(known[name]["responses"])
+
+
+def test_links_lead_to_operations(made: Json) -> None:
+    known = {operation["operationId"]: operation for _, _, operation in operations(made)}
+    assert {link.source for link in LINKS} | {link.target for link in LINKS} <= set(known)
+    for link in LINKS:
+        names = {parameter["name"] for parameter in known[link.target].get("parameters", ())}
+        assert set(link.parameters) <= names
+        if link.body:
+            schema = known[link.target]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            assert set(link.body) <= set(made["components"]["schemas"][schema.rsplit("/", 1)[1]]["properties"])
+
+
+def test_the_documented_errors_are_those_that_are_raised() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and errors.ServiceError in kind.__bases__]
+    for kind in kinds:
+        if kind in (errors.LeaseLost, errors.MethodNotAllowed):  # never answered; of no operation
+            continue
+        assert ERRORS[kind.code].name == kind.name
