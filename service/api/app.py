@@ -43,7 +43,7 @@ def create_app(context: Context) -> Litestar:
             files_router(),
             health_router(),
         ],
-        dependencies={"context": Provide(_context)},
+        dependencies={"context": Provide(_context, use_cache=True)},
         exception_handlers=handlers(problem_answer),
         lifespan=[_lifespan],
         logging_config=None,  # the process's own is configured before

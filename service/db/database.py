@@ -125,7 +125,9 @@ def _sqlite_engine(url: str, begin: str, synchronous: str = "FULL", **pool: Any)
         cursor.close()
 
     def on_begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
+        # By the driver itself: each of a cursor's three steps would be a trip to the connection's thread and back.
+        adapted: Any = connection.connection.dbapi_connection
+        adapted.run_async(lambda driver: driver.execute(begin))
 
     sa.event.listen(engine.sync_engine, "connect", on_connect)
     sa.event.listen(engine.sync_engine, "begin", on_begin)

@@ -35,6 +35,7 @@ _MEDIA_TYPES = (
 )  # fmt: skip
 _IGNORED = ("stemName", "stem_name")  # unless the type asks for it, and taken in any capitals
 
+_MODEL_DEPENDENT = ("stems", "instruments")  # their values are in no schema
 _HEX_ID = re.compile(rb"\b[0-9a-f]{32}\b")
 
 _count = itertools.count(1)
@@ -143,6 +144,9 @@ def before_call(ctx: schemathesis.HookContext, case: schemathesis.Case, kwargs: 
                 case.body.pop("audioUrl", None)
         elif operation in _BODIES and n % 2:
             case.body |= _BODIES[operation](n // 2)
+    elif ParameterLocation.BODY not in bad and isinstance(case.body, dict) and "file" in case.body and n % 2:
+        case.body = {name: value for name, value in case.body.items() if name not in _MODEL_DEPENDENT}
+        case.body["file"] = _audio()
     if n % 2 or _is_answered(case.path_parameters) or _is_answered(case.query):
         return
     if ParameterLocation.QUERY not in bad and operation in _SHOWN:

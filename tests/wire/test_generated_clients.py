@@ -1,4 +1,4 @@
-"""Clients generated from the document, in Python and TypeScript: they compile, strictly, and do a whole flow."""
+"""Clients generated from the document, in Python and TypeScript: they compile, strictly, and do whole flows."""
 
 import json
 import shutil
@@ -22,11 +22,22 @@ PYTHON_SETTINGS = {
     "content_type_overrides": {"*/*": "application/octet-stream", "text/event-stream": "application/octet-stream"},
 }
 RESULT = {
-    "separation": "SUCCESS",
-    "stems": ["Drums", "Bass", "Other", "Vocals"],
-    "midi": 1,
-    "instruments": ["Drums", "Electric Piano 1", "Electric Piano 1"],
-    "refused": [422, "Please enter callBackUrl."],
+    "kie": {
+        "separation": "SUCCESS",
+        "stems": ["Drums", "Bass", "Other", "Vocals"],
+        "midi": 1,
+        "instruments": ["Drums", "Electric Piano 1", "Electric Piano 1"],
+        "refused": [422, "Record does not exist"],
+    },
+    "native": {
+        "status": "succeeded",
+        "stems": ["bass"],
+        "instruments": ["Drums"],
+        "has_midi": True,
+        "listed": [True],
+        "deleted": 204,
+        "gone": "not_found",
+    },
 }
 
 

@@ -1,4 +1,4 @@
-"""The flow with the generated Python client; the base address and the key are the arguments, the song comes by stdin.
+"""Both dialects' flows with the generated Python client; the base address and the key are the arguments, the song comes by stdin.
 
 Prints what came out as one line of JSON.
 """
@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from io import BytesIO
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from generated import AuthenticatedClient
 from generated.api.kie import (
@@ -19,14 +19,22 @@ from generated.api.kie import (
     kie_show_separation,
     kie_upload_stream,
 )
+from generated.api.native import delete_task, list_tasks, show_task, transcribe
 from generated.models import (
+    ListTasksKind,
     MidiRecord,
     MidiRecordEnvelope,
     MidiRequest,
+    Problem,
     SeparationRecord,
     SeparationRecordEnvelope,
     SeparationRequest,
+    SeparationType,
+    Task,
+    TaskAccepted,
     TaskCreatedEnvelope,
+    TaskList,
+    TranscriptionForm,
     UploadAnswer,
     UploadForm,
 )
@@ -51,19 +59,18 @@ def until(ask: Callable[[], T], done: Callable[[T], bool]) -> T:
     raise SystemExit("the task did not end in time")
 
 
-def main() -> None:
+def kie(client: AuthenticatedClient, song: bytes, callback_url: str) -> dict[str, Any]:
     """Upload, separate, transcribe, and be refused once."""
-    base_url, token = sys.argv[1:]
-    callback_url = f"{base_url}/nobody-listens"
-    client = AuthenticatedClient(base_url, token, raise_on_unexpected_status=True)
-
-    song = File(BytesIO(sys.stdin.buffer.read()), "song.wav", "audio/wav")
-    upload = kie_upload_stream.sync(client=client, body=UploadForm(file=song, upload_path="songs"))
+    file = File(BytesIO(song), "song.wav", "audio/wav")
+    upload = kie_upload_stream.sync(client=client, body=UploadForm(file=file, upload_path="songs"))
     if not isinstance(upload, UploadAnswer):
         raise SystemExit(f"the upload was refused: {upload}")
     uploaded = given(upload.data or None, "the upload")
     body = SeparationRequest(
-        task_id=uploaded.task_id, audio_id=uploaded.audio_id, type_="split_stem", call_back_url=callback_url
+        task_id=uploaded.task_id,
+        audio_id=uploaded.audio_id,
+        type_=SeparationType.SPLIT_STEM,
+        call_back_url=callback_url,
     )
     asked = kie_generate_separation.sync(client=client, body=body, idempotency_key=str(uuid.uuid4()))
     if not isinstance(asked, TaskCreatedEnvelope):
@@ -89,17 +96,57 @@ def main() -> None:
         return given(answer.data, "the record")
 
     midi = until(show_midi, lambda record: record.success_flag != 0)
-    refused = kie_generate_midi.sync(client=client, body=MidiRequest(task_id=separation_id))
+    refused = kie_generate_midi.sync(client=client, body=MidiRequest(task_id=midi_id, call_back_url=callback_url))
     if not isinstance(refused, TaskCreatedEnvelope):
         raise SystemExit(f"an answer that is no envelope: {refused}")
-    result = {
+    return {
         "separation": separation.success_flag,
         "stems": [stem.stem_type_group_name for stem in given(separation.response, "the stems").origin_data],
         "midi": midi.success_flag,
         "instruments": [instrument.name for instrument in given(midi.midi_data, "the notes").instruments],
         "refused": [refused.code, refused.msg],
     }
-    print(json.dumps(result))
+
+
+def native(client: AuthenticatedClient, song: bytes) -> dict[str, Any]:
+    """Transcribe, find it in the list, delete it, and find it gone."""
+    file = File(BytesIO(song), "song.wav", "audio/wav")
+    accepted = transcribe.sync(client=client, body=TranscriptionForm(file=file, stems=["bass"], instruments=["drums"]))
+    if not isinstance(accepted, TaskAccepted):
+        raise SystemExit(f"the transcription was refused: {accepted}")
+
+    def show() -> Task:
+        answer = show_task.sync(accepted.id, client=client)
+        if not isinstance(answer, Task):
+            raise SystemExit(f"the task was refused: {answer}")
+        return answer
+
+    task = until(show, lambda task: task.status not in ("queued", "running"))
+    result = given(task.result, "the result")
+    listed = list_tasks.sync(client=client, kind=ListTasksKind.TRANSCRIPTION, limit=1)
+    if not isinstance(listed, TaskList):
+        raise SystemExit(f"the list was refused: {listed}")
+    deleted = delete_task.sync_detailed(accepted.id, client=client)
+    gone = show_task.sync(accepted.id, client=client)
+    if not isinstance(gone, Problem):
+        raise SystemExit(f"the task is still there: {gone}")
+    return {
+        "status": task.status,
+        "stems": [stem.name for stem in result.stems],
+        "instruments": [instrument.name for instrument in result.instruments],
+        "has_midi": "song.mid" in result.files.additional_properties,
+        "listed": [summary.id == accepted.id for summary in listed.tasks],
+        "deleted": deleted.status_code,
+        "gone": gone.code,
+    }
+
+
+def main() -> None:
+    """Both flows, with the same song."""
+    base_url, token = sys.argv[1:]
+    client = AuthenticatedClient(base_url, token, raise_on_unexpected_status=True)
+    song = sys.stdin.buffer.read()
+    print(json.dumps({"kie": kie(client, song, f"{base_url}/nobody-listens"), "native": native(client, song)}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,18 @@
-// The flow with the generated TypeScript client; the base address and the key are the arguments, the song is made here.
+// Both dialects' flows with the generated TypeScript client; the base address and the key are the arguments, the song is made here.
 // Prints what came out as one line of JSON.
 
 import { client } from "./generated/client.gen.js";
-import { kieGenerateMidi, kieGenerateSeparation, kieShowMidi, kieShowSeparation, kieUploadStream } from "./generated/index.js";
+import {
+  deleteTask,
+  kieGenerateMidi,
+  kieGenerateSeparation,
+  kieShowMidi,
+  kieShowSeparation,
+  kieUploadStream,
+  listTasks,
+  showTask,
+  transcribe,
+} from "./generated/index.js";
 
 declare const process: { argv: string[] };
 
@@ -60,13 +70,34 @@ const midi = await until(
   (record) => record.successFlag !== 0,
 );
 
-const refused = await kieGenerateMidi({ body: { taskId: separationId }, throwOnError: true });
-console.log(
-  JSON.stringify({
-    separation: separation.successFlag,
-    stems: given(separation.response, "the stems").originData.map((stem) => stem.stem_type_group_name),
-    midi: midi.successFlag,
-    instruments: given(midi.midiData, "the notes").instruments.map((instrument) => instrument.name),
-    refused: [refused.data.code, refused.data.msg],
-  }),
+const refused = await kieGenerateMidi({ body: { taskId: midiId, callBackUrl }, throwOnError: true });
+const kie = {
+  separation: separation.successFlag,
+  stems: given(separation.response, "the stems").originData.map((stem) => stem.stem_type_group_name),
+  midi: midi.successFlag,
+  instruments: given(midi.midiData, "the notes").instruments.map((instrument) => instrument.name),
+  refused: [refused.data.code, refused.data.msg],
+};
+
+// Of an operation that takes both a form and JSON, this generator knows the JSON alone.
+const asWanted = { url: uploaded.downloadUrl, stems: ["bass"], instruments: ["drums"] };
+const accepted = (await transcribe({ body: asWanted, throwOnError: true })).data;
+const path = { task_id: accepted.id };
+const task = await until(
+  async () => (await showTask({ path, throwOnError: true })).data,
+  (shown) => shown.status !== "queued" && shown.status !== "running",
 );
+const result = given(task.result, "the result");
+const listed = (await listTasks({ query: { kind: "transcription", limit: 1 }, throwOnError: true })).data;
+const deleted = await deleteTask({ path, throwOnError: true });
+const gone = await showTask({ path, throwOnError: false });
+const native = {
+  status: task.status,
+  stems: result.stems.map((stem) => stem.name),
+  instruments: result.instruments.map((instrument) => instrument.name),
+  has_midi: "song.mid" in result.files,
+  listed: listed.tasks.map((summary) => summary.id === accepted.id),
+  deleted: deleted.response.status,
+  gone: given(gone.error, "the refusal").code,
+};
+console.log(JSON.stringify({ kie, native }));
