@@ -111,7 +111,8 @@ def complete(generated: Json) -> Json:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for kind, named in components().items():
         document["components"].setdefault(kind, {}).update(named)
-    document["paths"] = {path: _in_order(item) for path, item in document["paths"].items()}
+    # of a handler's several paths, the framework takes now this one first, now that one
+    document["paths"] = {path: _in_order(item) for path, item in sorted(document["paths"].items())}
     for _, _, operation in operations(document):
         _name_bodies(operation, schemas)
     _flatten_nullables(document)

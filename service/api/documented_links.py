@@ -10,6 +10,7 @@ _TASK_ID = "$response.body#/data/taskId"
 _AUDIO_ID = "$response.body#/data/audioId"
 _URL = "$response.body#/data/downloadUrl"
 _STEM_ID = "$response.body#/data/response/originData/0/id"
+_STEM_FILE = "{$response.body#/result/stems/0/name}.flac"
 _ID = "$response.body#/id"
 _UPLOADS = ("kieUploadStream", "kieUploadUrl", "kieUploadBase64")
 _ASKED = {
@@ -64,11 +65,9 @@ LINKS = (
     Link("kieShowSeparation", "kieGenerateWav", "Convert a stem.", body={"taskId": _TASK_ID, "audioId": _STEM_ID}),
     *(Link("transcribe", target, about, {"task_id": _ID}) for target, about in _OF_TASKS.items()),
     *(Link("showTask", target, about, {"task_id": _ID}) for target, about in _OF_TASKS.items() if target != "showTask"),
-    Link(
-        "showTask",
-        "downloadFile",
-        "One of its stems.",
-        {"task_id": _ID, "name": "{$response.body#/result/stems/0/name}.flac"},
+    *(
+        Link("showTask", target, "One of its stems.", {"task_id": _ID, "name": _STEM_FILE})
+        for target in ("downloadFile", "downloadFileHead")
     ),
     Link("listTasks", "showTask", "The newest.", {"task_id": "$response.body#/tasks/0/id"}),
     Link("listTasks", "listTasks", "The next page.", {"cursor": "$response.body#/next_cursor"}),

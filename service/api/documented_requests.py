@@ -15,6 +15,7 @@ Json = dict[str, Any]
 _TASK_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _AUDIO_ID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 _SONG = "https://songs.example/song.mp3"
+_LINK = "https://stemscribe.example/files/9a8b7c6d5e4f30211203f4e5d6c7b8a9/vocals.flac?exp=1790000000&sig=c2ln"
 _DONE = "https://client.example/done"
 
 _HEX_ID: Json = {"pattern": "^[0-9a-f]{32}$"}
@@ -63,7 +64,7 @@ _RULES: dict[str, dict[str, Json]] = {
         "type": _named("SeparationType"),
         "stem_name": _named("StemName"),
     },
-    "DownloadUrlRequest": {"url": {"format": "uri", "minLength": 1}},
+    "DownloadUrlRequest": {"url": {"format": "uri", "minLength": 1, "examples": [_LINK]}},
     "Base64UploadRequest": {"base64Data": {"minLength": 1}},
     "UrlUploadRequest": {"fileUrl": _URL},
     "TranscriptionRequest": {"url": _URL, "callback_url": _URL, "stems": _NAMES, "instruments": _NAMES},
@@ -113,7 +114,7 @@ def tighten_schemas(schemas: Json) -> None:
         fields = schemas[name]["properties"]
         for field, rule in rules.items():
             if "$ref" in rule:
-                del fields[field]["type"]
+                fields[field].pop("type", None)
                 fields[field]["oneOf"] = [rule, {"type": "null"}]
             else:
                 fields[field].update(rule)

@@ -10,10 +10,11 @@ import jsonschema_rs
 import pytest
 
 from service import errors
-from service.api.documentation import complete, operations
+from service.api.documentation import complete, example_of, operations
 from service.api.documented_errors import ERRORS
 from service.api.documented_files import DOWNLOADS
 from service.api.documented_links import LINKS
+from service.api.documented_requests import REQUIRED
 from support.api import Api
 from wire.refresh_openapi import SNAPSHOT, as_text, document
 
@@ -34,6 +35,42 @@ async def test_is_served(api: Api, made: Json) -> None:
     response = await api.http.get("/schema/openapi.json")
     assert response.headers["content-type"].startswith("application/vnd.oai.openapi+json")
     assert response.json() == made
+
+
+def test_is_the_same_every_time(made: Json) -> None:
+    """The framework keeps the paths of a handler in a set, and hands out methods in the order of their registration."""
+    assert [*made["paths"]] == sorted(made["paths"])
+    ids = {operation["operationId"] for _, _, operation in operations(made)}
+    assert {"kieShowChatCredit", "kieShowGenerateCredit"} <= ids
+
+
+@pytest.mark.parametrize(
+    ("schema", "wrong"),
+    [
+        ("SeparationRequest", {}),
+        ("SeparationRequest", {"callBackUrl": None}),
+        ("SeparationRequest", {"callBackUrl": ""}),
+        ("SeparationRequest", {"type": "all_stems"}),
+        ("SeparationRequest", {"stemName": "Kazoo"}),
+        ("SeparationRequest", {"taskId": "1"}),
+        ("MidiRequest", {"taskId": None}),
+        ("JobRequest", {"model": "ai-music-api/other"}),
+        ("JobRequest", {"input": None}),
+        ("DownloadUrlRequest", {"url": None}),
+        ("UrlUploadRequest", {"fileUrl": "song.mp3"}),
+        ("Base64UploadRequest", {"base64Data": ""}),
+        ("TranscriptionRequest", {"stems": []}),
+        ("TranscriptionRequest", {"url": None}),
+    ],
+)
+def test_requests_say_what_is_refused(made: Json, schema: str, wrong: Json) -> None:
+    good = {field: example_of(made["components"]["schemas"][schema]["properties"][field], made["components"]["schemas"])
+            for field in REQUIRED[schema]}  # fmt: skip
+    validator = jsonschema_rs.Draft202012Validator(
+        {"$ref": f"#/components/schemas/{schema}", "components": made["components"]}, validate_formats=True
+    )
+    assert validator.is_valid(good)
+    assert not validator.is_valid(good | wrong if wrong else {})
 
 
 def test_completing_leaves_the_generated_document_alone(made: Json) -> None:

@@ -1,6 +1,6 @@
-"""Both dialects' flows with the generated Python client; the base address and the key are the arguments, the song comes by stdin.
+"""Both dialects' flows with the generated Python client.
 
-Prints what came out as one line of JSON.
+The base address and the key are the arguments, the song comes by stdin.  Prints what came out as one line of JSON.
 """
 
 import json
