@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from service.db.models import Dialect
+from service.db.models import Dialect, Task
 from service.kie import callbacks as kie
 from service.links import Links
 from service.native import present as native
@@ -13,6 +13,11 @@ _BODIES: Mapping[Dialect, Callable[[TaskRecord, Links], bytes]] = {
     Dialect.KIE_JOBS: kie.jobs_callback,
     Dialect.NATIVE: native.callback_body,
 }
+
+
+def shows_notes(task: Task) -> bool:
+    """Whether the body of a task's callback has its note lists; the native one has them behind its link."""
+    return task.dialect != Dialect.NATIVE
 
 
 def callback_body(record: TaskRecord, links: Links) -> bytes:

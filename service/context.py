@@ -18,6 +18,9 @@ class Context:
         settings: where everything is.
         clock: the machine's own, where none is given.
 
+    Raises:
+        SettingsError: the data folder cannot be used.
+
     Attributes:
         stopping: set when the process is to end; answers that have no end of their own end then.
     """
@@ -25,9 +28,9 @@ class Context:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
+        self.storage = LocalStorage(settings.data_dir)  # first: it tells a folder that cannot be used by its setting
         self.database = Database(settings.resolved_database_url)
         self.store = Store.over(self.database, self.clock, settings)
-        self.storage = LocalStorage(settings.data_dir)
         self.secrets = load_secrets(settings)
         self.links = Links(settings.resolved_public_url, self.secrets)
         self.stopping = asyncio.Event()

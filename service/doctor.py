@@ -1,9 +1,9 @@
 """What is there and what is missing on this machine."""
 
 import asyncio
-import os
 import platform
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at everything that the service needs, and make or change nothing."""
+    """Look at everything that the service needs, and leave everything as it was."""
     return [
         Finding("Python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *await asyncio.to_thread(_models, settings),
@@ -72,13 +72,17 @@ def _npm() -> Finding:
 
 
 def _data_dir(folder: Path) -> Finding:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    # A link that leads nowhere is there, too: no folder can be made in its place.
+    there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
     if not there.is_dir():
         return Finding("data folder", False, f"{folder}: {there} is not a folder; choose another: STEMSCRIBE_DATA_DIR")
-    if not os.access(there, os.W_OK | os.X_OK):
-        return Finding(
-            "data folder", False, f"{folder}: {there} cannot be written; choose another: STEMSCRIBE_DATA_DIR"
-        )
+    for place in (there, *(path for path in (folder / "files", folder / "scratch") if path.is_dir())):
+        try:
+            # Gone again at once.  Permissions do not tell everything: root may write /proc, and make nothing in it.
+            tempfile.TemporaryDirectory(dir=place).cleanup()
+        except OSError as error:
+            reason = f"{place} cannot be written ({error.strerror})"
+            return Finding("data folder", False, f"{folder}: {reason}; choose another: STEMSCRIBE_DATA_DIR")
     return Finding("data folder", True, str(folder) if there == folder else f"{folder}: not created yet")
 
 

@@ -11,10 +11,12 @@
     ├── Conflict                409  what is asked for exists already, or does not fit the state of things
     │   └── RepeatUnderWay      409  the first request with this Idempotency-Key is still being worked on
     ├── TooLarge                413  over a limit in bytes; names it
+    ├── RangeNotSatisfiable     416  bytes of a file that lie outside it
     ├── Invalid                 422  a field is missing or wrong; names it
     ├── TooManyRequests         429  a limit of the key in time or number; says when to try again
     ├── SourceFetchFailed       451  the source audio could not be fetched
     │   └── AddressRefused      451  an address that must not be reached from here
+    ├── Draining                455  the process is about to end, and takes nothing new
     └── LeaseLost               (internal) another worker owns the task now; what this one made is discarded
 
 ``code`` is what the Kie dialect puts in its envelope; each dialect decides the HTTP status from it.  ``name`` is the
@@ -123,6 +125,26 @@ class TooLarge(ServiceError):
     name = "too_large"
 
 
+class RangeNotSatisfiable(ServiceError):
+    """Bytes of a file were asked for that lie outside it.
+
+    Args:
+        size_bytes: the file's length.
+    """
+
+    code = 416
+    name = "range_not_satisfiable"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"The range lies outside the file, which has {size_bytes} bytes.")
+        self.size_bytes = size_bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """``Content-Range``, by which clients learn the length."""
+        return {"Content-Range": f"bytes */{self.size_bytes}"}
+
+
 class Invalid(ServiceError):
     """A field is missing or wrong; the message names the field and what is allowed.
 
@@ -171,6 +193,18 @@ class AddressRefused(SourceFetchFailed):
     """The address is not one that may be reached from here."""
 
     name = "address_refused"
+
+
+class Draining(ServiceError):
+    """The process is about to end, and takes nothing new."""
+
+    code = 455
+    name = "maintenance"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to try again: another process may be there by then."""
+        return {"Retry-After": "5"}
 
 
 class LeaseLost(ServiceError):

@@ -29,7 +29,8 @@ _PREFIX = "STEMSCRIBE_"
 _CONFIG_VARIABLE = _PREFIX + "CONFIG"
 
 MIN_SECRET_BYTES = 16  # 128 bits
-_MAX_PORT = 65_535
+MAX_PORT = 65_535
+DEVICES = ("auto", "cuda", "mps", "cpu")
 
 # SQLAlchemy driver -> the package it needs: those whose locking and transactions the service was written for.
 _DRIVERS = {"sqlite+aiosqlite": "aiosqlite", "postgresql+asyncpg": "asyncpg"}
@@ -104,10 +105,10 @@ class Settings:
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise SettingsError(f"{_PREFIX}{name.upper()} must be at least {least}, not {getattr(self, name)}.")
-        if self.device not in ("auto", "cuda", "mps", "cpu"):
+        if self.device not in DEVICES:
             raise SettingsError(f"{_PREFIX}DEVICE must be auto, cuda, mps or cpu, not {self.device!r}.")
-        if self.port > _MAX_PORT:
-            raise SettingsError(f"{_PREFIX}PORT must be at most {_MAX_PORT}, not {self.port}.")
+        if self.port > MAX_PORT:
+            raise SettingsError(f"{_PREFIX}PORT must be at most {MAX_PORT}, not {self.port}.")
         separators = [entry.name for entry in CATALOGUE.values() if entry.purpose == "separation"]
         if self.separation_model not in separators:
             raise SettingsError(
@@ -208,13 +209,20 @@ def _to_text(value: object) -> str:
     return str(value)
 
 
+def _whole_number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"{_PREFIX}{name.upper()} must be a whole number, not {text!r}.") from None
+
+
 def _parse(name: str, value: object, like: object) -> object:
     """Convert a text or TOML value to the type of the field's default."""
     try:
         if isinstance(like, Path):
             return Path(str(value)).expanduser().absolute()
         if isinstance(like, int):
-            return int(str(value))
+            return _whole_number(name, str(value))
         if isinstance(like, tuple):
             items = value if isinstance(value, list) else str(value).split(",")
             return tuple(ipaddress.ip_network(str(item).strip()) for item in items if str(item).strip())

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.settings import SettingsError
 from service.store.records import NewFile
 
 MIME_TYPES = {
@@ -38,13 +39,22 @@ _READ_BYTES = 1 << 20
 
 
 class LocalStorage:
-    """Files below one folder, beside a scratch folder on the same file system so that storing is a rename."""
+    """Files below one folder, beside a scratch folder on the same file system so that storing is a rename.
+
+    Raises:
+        SettingsError: the folders cannot be made, or not be written.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self.files_dir = data_dir / "files"
         self.scratch_dir = data_dir / "scratch"
         for folder in (self.files_dir, self.scratch_dir):
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise unusable(data_dir, error.strerror or str(error)) from error
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise unusable(data_dir, f"{folder} cannot be written")
 
     def path(self, key: str) -> Path:
         """Where the file of a key lies (or would lie)."""
@@ -110,6 +120,11 @@ class LocalStorage:
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _fsync(folder.parent)
+
+
+def unusable(data_dir: Path, reason: str) -> SettingsError:
+    """For a data folder that nothing can be kept in."""
+    return SettingsError(f"The data folder {data_dir} cannot be used: {reason}. Choose another: STEMSCRIBE_DATA_DIR.")
 
 
 def task_key(task_id: str, *parts: object) -> str:

@@ -15,13 +15,14 @@ def upgrade() -> None:
     op.add_column("api_keys", sa.Column("in_flight_limit", sa.BigInteger(), nullable=True))
     op.add_column("api_keys", sa.Column("credit_limit", sa.BigInteger(), nullable=True))
     op.add_column("api_keys", sa.Column("credits_spent", sa.BigInteger(), nullable=False, server_default="0"))
-    op.add_column("api_keys", sa.Column("bucket_full_ms", sa.Double(), nullable=False, server_default="0"))
+    op.add_column("api_keys", sa.Column("bucket_full_us", sa.BigInteger(), nullable=False, server_default="0"))
     op.create_index(op.f("ix_api_keys_previous_digest"), "api_keys", ["previous_digest"], unique=True)
     op.add_column("tasks", sa.Column("dialect", sa.String(), nullable=False, server_default="kie"))
     op.add_column("tasks", sa.Column("audio_s", sa.Double(), nullable=True))
     op.add_column("tasks", sa.Column("credits", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("tasks", sa.Column("error_name", sa.String(), nullable=True))
     op.add_column("tasks", sa.Column("started_ms", sa.BigInteger(), nullable=True))
+    _name_errors()
     op.create_index("ix_tasks_list", "tasks", ["key_id", "created_ms", "id"])
     op.add_column("outbox", sa.Column("retries_from", sa.BigInteger(), nullable=False, server_default="0"))
     _notes_to_bytes()
@@ -45,9 +46,10 @@ def upgrade() -> None:
         sa.Column("request", sa.String(), nullable=False),
         sa.Column("fingerprint", sa.String(), nullable=True),
         sa.Column("task_id", sa.String(), nullable=False),
+        sa.Column("attempt", sa.String(), nullable=False),
         sa.Column("locked_until_ms", sa.BigInteger(), nullable=False),
         sa.Column("status_code", sa.BigInteger(), nullable=True),
-        sa.Column("media_type", sa.String(), nullable=True),
+        sa.Column("headers", sa.JSON(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["key_id"], ["api_keys.id"], name=op.f("fk_idempotency_key_id_api_keys")),
@@ -61,6 +63,14 @@ def upgrade() -> None:
         sa.Column("measured_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("stage", name=op.f("pk_speeds")),
     )
+
+
+def _name_errors() -> None:
+    """Give what failed before errors had names the one that its code tells, so that it still shows why it failed."""
+    names = {404: "not_found", 413: "audio_limit_exceeded", 422: "audio_error", 451: "source_not_fetched"}
+    tasks = sa.table("tasks", sa.column("status"), sa.column("error_code"), sa.column("error_name"))
+    named = sa.case(names, value=tasks.c.error_code, else_="internal_error")
+    op.execute(tasks.update().where(tasks.c.status == "failed").values(error_name=named))
 
 
 def _notes_to_bytes() -> None:
@@ -95,7 +105,7 @@ def downgrade() -> None:
         op.drop_column("tasks", name)
     op.drop_index(op.f("ix_api_keys_previous_digest"), "api_keys")
     for name in (
-        "bucket_full_ms", "credits_spent", "credit_limit", "in_flight_limit", "rate_limit",
+        "bucket_full_us", "credits_spent", "credit_limit", "in_flight_limit", "rate_limit",
         "previous_until_ms", "previous_digest",
     ):  # fmt: skip
         op.drop_column("api_keys", name)

@@ -27,10 +27,16 @@ _MIN_GZIP_BYTES = 1000  # below a packet nothing is won
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """A JSON body, and what a client needs in order not to be sent it twice."""
+    """A JSON body, and what a client needs in order not to be sent it twice.
+
+    Attributes:
+        expires_ms: when its record's time is over (Unix ms).
+        version: of the record it shows, where that can change.
+    """
 
     body: bytes
     expires_ms: int | None
+    version: Hashable = None
 
     @cached_property
     def etag(self) -> str:
@@ -41,6 +47,16 @@ class StoredAnswer:
     def gzipped(self) -> bytes:
         """The body in gzip."""
         return gzip.compress(self.body, _GZIP_LEVEL, mtime=0)
+
+    @property
+    def pays_to_compress(self) -> bool:
+        """Whether compressed it is so much shorter that this matters."""
+        return len(self.body) >= _MIN_GZIP_BYTES
+
+    @property
+    def n_bytes(self) -> int:
+        """The memory that both of its forms take."""
+        return len(self.body) + (len(self.gzipped) if self.pays_to_compress else 0)
 
 
 class StoredAnswers:
@@ -69,7 +85,7 @@ class StoredAnswers:
         """Keep an answer, or confirm one."""
         self.forget(key)
         self._kept[key] = (time.monotonic(), answer)
-        self._n_bytes += len(answer.body)
+        self._n_bytes += answer.n_bytes
         while self._n_bytes > self._max_bytes:
             self.forget(next(iter(self._kept)))
         return answer
@@ -77,7 +93,7 @@ class StoredAnswers:
     def forget(self, key: Hashable) -> None:
         """Drop an answer, known or not."""
         if (dropped := self._kept.pop(key, None)) is not None:
-            self._n_bytes -= len(dropped[1].body)
+            self._n_bytes -= dropped[1].n_bytes
 
 
 def respond(request: Request[Any, Any, Any], answer: StoredAnswer) -> Response[Any]:
@@ -86,7 +102,7 @@ def respond(request: Request[Any, Any, Any], answer: StoredAnswer) -> Response[A
     if etag_matches(request.headers.get("if-none-match"), answer.etag):
         return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     body = answer.body
-    if len(body) >= _MIN_GZIP_BYTES and takes_gzip(request.headers.get("accept-encoding", "")):
+    if answer.pays_to_compress and takes_gzip(request.headers.get("accept-encoding", "")):
         body = answer.gzipped
         headers["Content-Encoding"] = "gzip"
     return Response(body, status_code=HTTP_200_OK, headers=headers, media_type=MediaType.JSON)

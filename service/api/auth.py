@@ -19,10 +19,12 @@ class Caller:
 
     Attributes:
         key: the checked key, as of the last second.
+        digest: of the token that was shown, by which the key can be looked at again.
         task_id: the id that was promised to what this request makes, where it has an Idempotency-Key.
     """
 
     key: ApiKey
+    digest: str
     task_id: str | None = None
 
 
@@ -39,7 +41,8 @@ class KeyAuthentication(AbstractAuthenticationMiddleware):
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized(_REFUSAL)
         context: Context = connection.app.state.context
-        key: ApiKey | None = await context.store.keys.find(context.secrets.key_digest(token.strip()))
+        digest = context.secrets.key_digest(token.strip())
+        key: ApiKey | None = await context.store.keys.find(digest)
         if key is None:
             raise Unauthorized(_REFUSAL)
-        return AuthenticationResult(user=Caller(key), auth=None)
+        return AuthenticationResult(user=Caller(key, digest), auth=None)

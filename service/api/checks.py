@@ -52,18 +52,19 @@ async def find_track(task_id: str, audio_id: str, key: ApiKey, context: Context)
     return track
 
 
-async def track_behind_link(url: str, key: ApiKey, context: Context) -> TrackFile | None:
-    """The caller's track that a link of our own points to; None for any other address.
+async def track_behind_url(field: str, url: str, key: ApiKey, context: Context) -> TrackFile | None:
+    """The caller's track that a link of our own points to; None for an address that audio can be fetched from.
 
     Raises:
-        Invalid: a link of our own, but to no track of the caller's.
+        Invalid: a link of our own, but to no track of the caller's; or an address that may not be reached.
     """
     file_id = context.links.file_id(url)
     if file_id is None:
+        await check_url(field, url, context)
         return None
     track = await context.store.tasks.track_of_file(key.id, file_id) if _HEX_ID.fullmatch(file_id) else None
     if track is None:
-        raise Invalid(NO_RECORD)
+        raise Invalid(NO_RECORD, field=field)
     return track
 
 

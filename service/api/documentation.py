@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from litestar.openapi.spec.media_type import OpenAPIMediaType
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from service.api.documented_errors import DIALECTS, OF_BODIES, Dialect, components
+from service.api.documented_errors import DIALECTS, OF_BODIES, OF_POSTS, Dialect, components, makes_something
 from service.api.documented_files import DOWNLOADS, EVENTS, document_download, document_events
 from service.api.documented_links import add_links
 from service.api.documented_requests import document_request, tighten_schemas
@@ -119,6 +120,7 @@ def complete(generated: Json) -> Json:
     tighten_schemas(schemas)
     for path, method, operation in operations(document):
         _drop_framework_error(operation)
+        _describe_success(operation)
         _tidy_parameters(operation)
         if operation["operationId"] in DOWNLOADS:
             document_download(operation, method)
@@ -195,6 +197,13 @@ def _drop_framework_error(operation: Json) -> None:
         del operation["responses"]["400"]
 
 
+def _describe_success(operation: Json) -> None:
+    """What the operation does, in place of the framework's words on the status."""
+    for status, response in operation["responses"].items():
+        if response.get("description") == HTTPStatus(int(status)).description:
+            response["description"] = f"{operation['summary']}."
+
+
 def _tidy_parameters(operation: Json) -> None:
     """A parameter of an address or a header can be absent, never null; defaults of the specification are left out."""
     for parameter in operation.get("parameters", ()):
@@ -238,13 +247,15 @@ def _add_errors(operation: Json, dialect: Dialect, path: str, schemas: Json) -> 
         about = envelope["data"].pop("description", "")
         kept = envelope["data"]["allOf"][0] if len(envelope["data"].get("allOf", ())) == 1 else envelope["data"]
         envelope["data"] = {"description": about, "oneOf": [kept, {"type": "null"}]}
-    has_body = "requestBody" in operation
+    left_out = (set() if "requestBody" in operation else OF_BODIES) | (
+        set() if makes_something(operation) else OF_POSTS
+    )
     content["examples"] = {
         "success": {"value": {**example_of(content["schema"], schemas), "code": 200, "msg": "success"}},
         **{
             dialect.response_name(code): {"$ref": f"#/components/examples/{dialect.response_name(code)}"}
             for code in dialect.envelope_errors
-            if has_body or code not in OF_BODIES
+            if code not in left_out
         },
     }
 

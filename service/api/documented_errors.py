@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from service import errors
+
 Json = dict[str, Any]
 
 _RETRY_AFTER: Json = {
@@ -17,64 +19,76 @@ class DocumentedError:
     """One kind of error.
 
     Attributes:
-        title: names the documented answer.
-        name: what the native dialect shows as ``code``.
+        kind: what is raised: its ``code`` and ``name`` are on the wire, and its own name is the answer's.
         about: when it is answered.
         example: a message.
     """
 
-    title: str
-    name: str
+    kind: type[errors.ServiceError]
     about: str
     example: str
 
 
 ERRORS = {
-    400: DocumentedError("BadRequest", "bad_request", "The request cannot be read.", "The body is not valid JSON."),
-    401: DocumentedError(
-        "Unauthorized", "unauthorized", "No key, or one that is unknown or revoked.",
-        "You do not have access permissions",
-    ),
-    402: DocumentedError(
-        "OutOfCredits", "insufficient_credits", "The key's credits do not suffice.",
-        "This task costs 10 credits; the key has 4 left.",
-    ),
-    404: DocumentedError("NotFound", "not_found", "No such record, or not one of this key's.", "Record does not exist"),
-    409: DocumentedError(
-        "Conflict", "conflict", "The request contradicts an earlier one, or the state of things.",
-        "This Idempotency-Key was used for a request with another body.",
-    ),
-    413: DocumentedError(
-        "TooLarge", "too_large", "Over a limit in bytes; the message names it.",
-        "The file is larger than the limit of 200 MB.",
-    ),
-    422: DocumentedError(
-        "Invalid", "invalid", "A field is missing or wrong; the message names it.", "Please enter callBackUrl.",
-    ),
-    429: DocumentedError(
-        "TooManyRequests", "too_many_requests", "Too many new tasks with this key, or too many unfinished.",
-        "More than 20 new tasks in 10 s; try again in 3 s.",
-    ),
-    451: DocumentedError(
-        "SourceNotFetched", "source_not_fetched", "The source audio could not be fetched.", "The address answered 404.",
-    ),
-    455: DocumentedError(
-        "Maintenance", "maintenance", "The service is being stopped or upgraded.",
-        "The service takes no new tasks just now.",
-    ),
-    500: DocumentedError(
-        "ServerError", "internal_error", "Something went wrong on our side.",
-        "Something went wrong on our side; the request was not carried out.",
-    ),
-    501: DocumentedError("GenerationFailed", "generation_failed", "The generation failed.", "The generation failed."),
-    505: DocumentedError("Disabled", "disabled", "This feature is switched off here.", "This feature is disabled."),
+    error.kind.code: error
+    for error in (
+        DocumentedError(errors.BadRequest, "The request cannot be read.", "The body is not valid JSON."),
+        DocumentedError(
+            errors.Unauthorized, "No key, or one that is unknown or revoked.", "You do not have access permissions",
+        ),
+        DocumentedError(
+            errors.PaymentRequired, "The key's credits do not suffice.",
+            "Not enough credits: this takes 10, and 4 are left.",
+        ),
+        DocumentedError(errors.NotFound, "No such record, or not one of this key's.", "Record does not exist"),
+        DocumentedError(
+            errors.Conflict, "The request contradicts an earlier one, or the state of things.",
+            "This Idempotency-Key was used for a request with another body.",
+        ),
+        DocumentedError(
+            errors.TooLarge, "Over a limit in bytes; the message names it.",
+            "The file is larger than the limit of 200 MB.",
+        ),
+        DocumentedError(
+            errors.Invalid, "A field is missing or wrong; the message names it.", "Please enter callBackUrl.",
+        ),
+        DocumentedError(
+            errors.TooManyRequests, "Too many new tasks with this key, or too many unfinished.",
+            "More than 20 new tasks in 10 s, this key's limit.",
+        ),
+        DocumentedError(
+            errors.Draining, "The service is being stopped or upgraded.",
+            "The service is being stopped or upgraded, and takes nothing new; try again in a moment.",
+        ),
+        DocumentedError(
+            errors.ServiceError, "Something went wrong on our side.",
+            "Something went wrong on our side; the request was not carried out.",
+        ),
+    )
 }  # fmt: skip
 
-OF_BODIES = {400, 402, 413, 451, 455, 501, 505}  # what only a request with a body can be answered
+_OUTSIDE = DocumentedError(  # of downloads only
+    errors.RangeNotSatisfiable, "The range lies outside the file.", errors.RangeNotSatisfiable(1024).message
+)
+OF_BODIES = {400, 402, 413}  # what only a request with a body can be answered
+_DRAINING = errors.Draining.code  # a code that upstream made up; where statuses are real it is a 503
+OF_POSTS = {_DRAINING, 503, 409}  # what only a request that makes something can be answered
 _KIE_CODES = (200, *ERRORS)
 _KIE_REAL = (401, 429, 500)  # with the HTTP status of the same number; every other verdict comes with HTTP 200
-_UPLOAD_STATUSES = (400, 401, 409, 413, 429, 500)  # whatever else is wrong with a request is a 400 here
-_PROBLEM_STATUSES = (400, 401, 402, 404, 409, 413, 422, 429, 500)
+_UPLOAD_STATUSES = (400, 401, 409, 413, 429, 500, 503)  # whatever else is wrong with a request is a 400 here
+_PROBLEM_STATUSES = (400, 401, 402, 404, 409, 413, 422, 429, 500, 503)
+
+
+def error_of(status: int) -> DocumentedError:
+    """The error that is answered with an HTTP status, or a code."""
+    if status == errors.RangeNotSatisfiable.code:
+        return _OUTSIDE
+    return ERRORS[_DRAINING if status == HTTPStatus.SERVICE_UNAVAILABLE else status]
+
+
+def makes_something(operation: Json) -> bool:
+    """Whether an operation takes an Idempotency-Key, as every POST does."""
+    return any(item["name"] == "Idempotency-Key" for item in operation.get("parameters", ()))
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class Dialect:
 
     def response_name(self, status: int) -> str:
         """Name of the documented answer with this status."""
-        return self.response_prefix + ERRORS[status].title
+        return self.response_prefix + error_of(status).kind.__name__
 
     def statuses(self, operation: Json, path: str) -> list[int]:
         """The error statuses that an operation can answer with."""
@@ -112,8 +126,8 @@ class Dialect:
             wanted |= {401, 429}
         if "requestBody" in operation:
             wanted |= OF_BODIES | {422}
-        if any(item["name"] == "Idempotency-Key" for item in operation.get("parameters", ())):
-            wanted |= {409, 422}
+        if makes_something(operation):
+            wanted |= OF_POSTS | {422}
         if any(item["in"] == "query" for item in operation.get("parameters", ())):
             wanted |= {422}
         if "{" in path:
@@ -122,7 +136,7 @@ class Dialect:
 
     def example(self, status: int) -> Json:
         """The body of an error with this status."""
-        error = ERRORS[status]
+        error = error_of(status)
         if self.schema == "KieError":
             return {"code": status, "msg": error.example, "data": None}
         if self.schema == "UploadError":
@@ -133,7 +147,7 @@ class Dialect:
             "status": status,
             "detail": error.example,
             "instance": "/v1/tasks/0f1e2d3c4b5a69788796a5b4c3d2e1f0",
-            "code": error.name,
+            "code": error.kind.name,
         }
 
 
@@ -143,9 +157,9 @@ _KIE = Dialect(
     envelope_codes="KieCode",
     envelope_errors=tuple(code for code in ERRORS if code not in _KIE_REAL),
 )  # fmt: skip
-_NATIVE = Dialect(("/v1/", "/files/"), "", "Problem", "Problem", "application/problem+json", _PROBLEM_STATUSES)
+NATIVE = Dialect(("/v1/", "/files/"), "", "Problem", "Problem", "application/problem+json", _PROBLEM_STATUSES)
 
-DIALECTS = (_KIE, _UPLOADS, _NATIVE)
+DIALECTS = (_KIE, _UPLOADS, NATIVE)
 
 _SCHEMAS: Json = {
     "KieCode": {
@@ -217,8 +231,8 @@ def components() -> dict[str, Json]:
                     "example": dialect.example(status),
                 }
             }
-            response: Json = {"description": ERRORS[status].about, "content": content}
-            if status == 429:
+            response: Json = {"description": error_of(status).about, "content": content}
+            if status in (429, 503):
                 response["headers"] = {"Retry-After": _RETRY_AFTER}
             responses[dialect.response_name(status)] = response
     return {"schemas": _SCHEMAS, "responses": responses, "examples": examples}

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from service.api.documented_errors import NATIVE
+
 Json = dict[str, Any]
 
 EVENTS = "followTask"  # operation id
@@ -15,6 +17,9 @@ _HEADERS: Json = {
 _CONTENT_RANGE: Json = {
     "Content-Range": {"description": "Which bytes these are, of how many.", "schema": {"type": "string"}}
 }
+_OUTSIDE: Json = {
+    "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "example": NATIVE.example(416)}
+}
 _PARAMETERS = {
     "Range": "The bytes that are wanted, bytes=0-1023; one range.",
     "If-Range": "The ETag that the range is of; the whole file, should it be another.",
@@ -25,11 +30,12 @@ _PARAMETERS = {
 def document_download(operation: Json, method: str) -> None:
     """Describe an operation that answers a file, to GET or to HEAD."""
     content = {} if method == "head" else {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+    problem = {} if method == "head" else {"content": _OUTSIDE}
     operation["responses"] |= {
         "200": {"description": "The file.", "headers": _HEADERS, **content},
         "206": {"description": "The part that was asked for.", "headers": _HEADERS | _CONTENT_RANGE, **content},
         "304": {"description": "What the client has is the file.", "headers": {"ETag": _HEADERS["ETag"]}},
-        "416": {"description": "The range lies outside the file.", "headers": _CONTENT_RANGE},
+        "416": {"description": "The range lies outside the file.", "headers": _CONTENT_RANGE, **problem},
     }
     operation.setdefault("parameters", []).extend(
         {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}

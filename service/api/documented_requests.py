@@ -6,6 +6,7 @@ document says what will be refused, and shows whole requests, since which fields
 
 from typing import Any
 
+from service.kie.fields import MAX_NAME_LENGTH
 from service.kie.jobs import MODELS
 from service.kie.separation import TYPES
 from service.kie.stem_names import STEM_NAMES
@@ -27,6 +28,10 @@ _ENUMS: Json = {
     "JobModel": [*MODELS.values()],
 }
 _NAMES: Json = {"minItems": 1}
+_UPLOAD_NAMES: dict[str, Json] = {
+    "uploadPath": {"maxLength": MAX_NAME_LENGTH},
+    "fileName": {"maxLength": MAX_NAME_LENGTH},
+}
 
 
 def _named(enum: str) -> Json:
@@ -44,6 +49,8 @@ REQUIRED = {
     "TranscriptionRequest": ("url",),
 }
 """Fields of requests without which they are refused, by schema; they are not null either."""
+
+_CLOSED = ("TranscriptionRequest", "TranscriptionForm")  # other fields than theirs are refused
 
 _RULES: dict[str, dict[str, Json]] = {
     "SeparationRequest": {
@@ -65,8 +72,9 @@ _RULES: dict[str, dict[str, Json]] = {
         "stem_name": _named("StemName"),
     },
     "DownloadUrlRequest": {"url": {"format": "uri", "minLength": 1, "examples": [_LINK]}},
-    "Base64UploadRequest": {"base64Data": {"minLength": 1}},
-    "UrlUploadRequest": {"fileUrl": _URL},
+    "Base64UploadRequest": {"base64Data": {"minLength": 1}, **_UPLOAD_NAMES},
+    "UrlUploadRequest": {"fileUrl": _URL, **_UPLOAD_NAMES},
+    "UploadForm": _UPLOAD_NAMES,
     "TranscriptionRequest": {"url": _URL, "callback_url": _URL, "stems": _NAMES, "instruments": _NAMES},
     "TranscriptionForm": {"callback_url": _URL, "stems": _NAMES, "instruments": _NAMES},
 }
@@ -118,6 +126,8 @@ def tighten_schemas(schemas: Json) -> None:
                 fields[field]["oneOf"] = [rule, {"type": "null"}]
             else:
                 fields[field].update(rule)
+    for name in _CLOSED:
+        schemas[name]["additionalProperties"] = False
     for name, required in REQUIRED.items():
         schema = schemas[name]
         schema["required"] = sorted({*schema.get("required", ()), *required})

@@ -16,13 +16,15 @@ from litestar.exceptions import (
 from litestar.status_codes import (
     HTTP_200_OK,
     HTTP_413_REQUEST_ENTITY_TOO_LARGE,
-    HTTP_422_UNPROCESSABLE_ENTITY,
     HTTP_500_INTERNAL_SERVER_ERROR,
 )
 
 from pipeline.errors import AudioError, AudioLimitExceeded, PipelineError
 from service.api.idempotency import REFUSED
-from service.errors import BadRequest, Invalid, MethodNotAllowed, NotFound, ServiceError, SourceFetchFailed, TooLarge
+from service.api.incoming import FORM_OVERHEAD_BYTES
+from service.api.multipart import too_large_file
+from service.api.wording import cut, wrong_field
+from service.errors import BadRequest, Invalid, MethodNotAllowed, NotFound, ServiceError, TooLarge
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ MAX_JSON_BYTES = 1_000_000  # of a request; the largest honest one is a few hund
 _DISCONNECTED = "client disconnected prematurely"  # all that the framework tells it by
 _PROBLEM_JSON = "application/problem+json"
 _REAL_STATUSES = (401, 405, 429)  # with the envelope; every other business error is HTTP 200, as upstream answers
+_CODES_AS_STATUSES = {455: 503, 451: 422}  # where the status is real, of codes that upstream made up or bent
+_UPLOAD_STATUSES = (401, 404, 405, 409, 413, 429, 500, 503)
 _UNEXPECTED = "Something went wrong on our side; the request was not carried out."
 
 Handler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
@@ -49,8 +53,7 @@ def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     if isinstance(error, ValidationException):
         return Invalid(_validation_message(error), field=_invalid_field(error))
     if isinstance(error, HTTPException) and error.status_code == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
-        limit = request.route_handler.resolve_request_max_body_size()
-        return TooLarge(f"The request body is larger than the limit of {(limit or 0) / 1e6:g} MB.")
+        return _too_large(request)
     if isinstance(error, MethodNotAllowedException):
         allow = next(iter((error.headers or {}).values()), "")
         return MethodNotAllowed(f"{request.method} is not a method of this path; it has {allow}.", allow)
@@ -59,7 +62,7 @@ def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     if isinstance(error, HTTPException) and error.status_code < HTTP_500_INTERNAL_SERVER_ERROR:
         if isinstance(error.__cause__, SerializationException | UnicodeDecodeError):
             return BadRequest("The body is not valid JSON.")
-        return BadRequest(error.detail, error.status_code)  # the framework's own verdict
+        return BadRequest(cut(error.detail), error.status_code)  # the framework's own verdict
     if isinstance(error, SerializationException | UnicodeDecodeError | RecursionError):
         return BadRequest("The body is not valid JSON.")
     if isinstance(error, HTTPException) and error.detail == _DISCONNECTED:
@@ -83,7 +86,16 @@ def _validation_message(error: ValidationException) -> str:
     extra = _extra(error)
     if any(item.get("key") in (None, "data") for item in extra):
         return "The body must be a JSON object."
-    return "; ".join(f"{item['key']}: {item['message']}" for item in extra) or error.detail
+    found = [wrong_field(item["message"], item["key"]) for item in extra]
+    return " ".join(one[1] for one in found if one) or cut(error.detail)
+
+
+def _too_large(request: Request[Any, Any, Any]) -> TooLarge:
+    """For a body that is refused by its announced length alone."""
+    limit = request.route_handler.resolve_request_max_body_size() or 0
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):  # our limit is that of the file in it
+        return too_large_file(limit - FORM_OVERHEAD_BYTES)
+    return TooLarge(f"The request body is larger than the limit of {limit / 1e6:g} MB.")
 
 
 def kie_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
@@ -101,7 +113,8 @@ def kie_answer(request: Request[Any, Any, Any], error: Exception) -> Response[di
 def upload_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """``{"success","code","msg"}`` with the real status; of those for wrong fields, uploads know 400 only."""
     known = failure(request, error)
-    code = known.code if known.code in (401, 404, 405, 409, 413, 429, 500) else 400
+    status = _CODES_AS_STATUSES.get(known.code, known.code)
+    code = status if status in _UPLOAD_STATUSES else 400
     body = {"success": False, "code": code, "msg": known.message}
     return Response(body, status_code=code, headers=known.headers, media_type=MediaType.JSON)
 
@@ -114,7 +127,7 @@ def problem_answer(request: Request[Any, Any, Any], error: Exception) -> Respons
         return upload_answer(request, error)
     known = failure(request, error)
     field = known.field if isinstance(known, Invalid) else None
-    status = HTTP_422_UNPROCESSABLE_ENTITY if isinstance(known, SourceFetchFailed) else known.code
+    status = _CODES_AS_STATUSES.get(known.code, known.code)
     return Response(
         {
             "type": "about:blank",

@@ -9,21 +9,22 @@ from urllib.parse import quote
 
 from litestar import Request, Response, Router, route
 from litestar.enums import HttpMethod
+from litestar.exceptions import ValidationException
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import (
     HTTP_200_OK,
     HTTP_206_PARTIAL_CONTENT,
     HTTP_304_NOT_MODIFIED,
-    HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 
+from service.api.errors import problem_answer
 from service.api.etags import etag_matches
 from service.api.injection import Injected
 from service.archive import Member, StoredZip, read_blocks
 from service.context import Context
 from service.db.models import File
-from service.errors import NotFound
+from service.errors import NotFound, RangeNotSatisfiable
 from service.links import FILES_PATH, STEMS_ZIP
 from service.store.records import TrackFile
 
@@ -137,7 +138,11 @@ async def download(
 
 
 def send(request: Request[Any, Any, Any], download: Download) -> Response[Any]:
-    """200 or 206 with the bytes that are asked for, 304, or 416; to HEAD, the headers of these."""
+    """200 or 206 with the bytes that are asked for, or 304; to HEAD, the headers of these.
+
+    Raises:
+        RangeNotSatisfiable: the bytes that are asked for lie outside the file.
+    """
     headers = {
         "ETag": download.etag,
         "Accept-Ranges": "bytes",
@@ -152,8 +157,7 @@ def send(request: Request[Any, Any, Any], download: Download) -> Response[Any]:
     try:
         span = parse_range(wanted, download.size_bytes)
     except UnsatisfiableRange:
-        headers["Content-Range"] = f"bytes */{download.size_bytes}"
-        return Response(None, status_code=HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+        raise RangeNotSatisfiable(download.size_bytes) from None
     start, end = span or (0, download.size_bytes - 1)
     n_bytes = end - start + 1
     headers["Content-Length"] = str(n_bytes)
@@ -166,4 +170,11 @@ def send(request: Request[Any, Any, Any], download: Download) -> Response[Any]:
 
 def files_router() -> Router:
     """The routes of stored files; the link's signature is all the authorisation they need."""
-    return Router(FILES_PATH, route_handlers=[download], tags=["files"])
+    return Router(
+        FILES_PATH, route_handlers=[download], exception_handlers={ValidationException: _broken_link}, tags=["files"]
+    )
+
+
+def _broken_link(request: Request[Any, Any, Any], _: Exception) -> Response[Any]:
+    """A link that has lost its signature, or a part of it, is no more valid than one with a wrong one."""
+    return problem_answer(request, NotFound(GONE))

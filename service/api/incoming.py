@@ -4,16 +4,15 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.audio.probe import probe
 from service.context import Context
-from service.errors import ServiceError
+from service.names import with_suffix
 from service.storage import task_key
 from service.store.records import NewTrack
 
 FORM_OVERHEAD_BYTES = 1_000_000  # of a form besides its file
-_MAX_NAME_LENGTH = 200
 
 
 @asynccontextmanager
@@ -26,40 +25,31 @@ async def scratch_file(context: Context) -> AsyncIterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def clean_name(*candidates: str | None) -> str:
-    """The first given name, its last path part only, without control characters."""
-    for candidate in candidates:
-        name = PurePosixPath((candidate or "").replace("\\", "/")).name
-        name = "".join(char for char in name if char.isprintable()).strip()
-        if name.strip("."):  # "." and ".." would change the path of the file's link
-            return name[-_MAX_NAME_LENGTH:]
-    return "audio"
-
-
 @asynccontextmanager
 async def stored_source(
     path: Path, *, task_id: str, name: str, sha256: str, context: Context
 ) -> AsyncIterator[NewTrack]:
     """A received file as the source of the task that the block records; if it does not, the file is deleted again.
 
+    A task that an earlier attempt has recorded keeps the file of that attempt.
+
     Args:
         path: the file; gone afterwards, if it is taken.
         task_id: the id the task will have.
-        name: the file's name for people.
+        name: the file's name for people; one that was made up gets a suffix.
         sha256: its digest in hex.
 
     Raises:
         AudioError: it is no audio that is taken.
     """
     info = await asyncio.to_thread(probe, path, context.settings.decode_limits)
-    key = task_key(task_id, f"source-{sha256[:16]}{info.container.suffix}")
-    stored = await asyncio.to_thread(context.storage.put, path, key=key, role="source", name=name, sha256=sha256)
+    # Of this request alone: another attempt at it may be storing the same file under the same id.
+    key = task_key(task_id, f"source-{uuid.uuid4().hex}{info.container.suffix}")
+    stored = await asyncio.to_thread(
+        context.storage.put, path, key=key, role="source", name=with_suffix(name, info.container.suffix), sha256=sha256
+    )
     try:
         yield NewTrack(stored, stem=None, duration_s=info.duration_s)
-    except ServiceError:  # refused, so this file was not recorded
-        context.storage.delete(key)
-        raise
-    except BaseException:  # a cancelled request too: nobody would ever know of the stored file
-        if not await context.store.tasks.exists(task_id):  # unless it was recorded, now or by an earlier request
+    finally:  # refused, cancelled, or found to be recorded by an earlier attempt: nobody would ever know of this file
+        if not await context.store.tasks.has_file(task_id, key):
             context.storage.delete(key)
-        raise

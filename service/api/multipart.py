@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
+from service.api.wording import cut
 from service.errors import BadRequest, TooLarge
 
 _MAX_FIELD_BYTES = 8192
@@ -90,7 +91,9 @@ async def receive(
     except ParserLimitReached as error:
         raise TooLarge(f"The form is too large: {error}.") from error
     except MultipartError as error:
-        raise BadRequest(f"The body is not valid multipart/form-data: {error}.") from error
+        if any(isinstance(argument, UnicodeError) for argument in error.args):
+            raise BadRequest("The form's headers are not UTF-8.") from error
+        raise BadRequest(f"The body is not valid multipart/form-data: {cut(str(error))}.") from error
     if not found:
         raise BadRequest(f"The form has no part named {file_field}.")
     for name, value in fields:
@@ -102,11 +105,16 @@ async def receive(
 def _write(file: BinaryIO, part: bytes | bytearray, upload: StreamedUpload, max_bytes: int) -> None:
     upload.size_bytes += len(part)
     if upload.size_bytes > max_bytes:
-        raise TooLarge(f"The file is larger than the limit of {max_bytes / 1e6:g} MB.")
+        raise too_large_file(max_bytes)
     file.write(part)
+
+
+def too_large_file(max_bytes: int) -> TooLarge:
+    """For a file of a form that is longer than ``max_bytes``."""
+    return TooLarge(f"The file is larger than the limit of {max_bytes / 1e6:g} MB.")
 
 
 def _append(name: str, value: bytearray, part: bytes | bytearray) -> None:
     value += part
     if len(value) > _MAX_FIELD_BYTES:
-        raise TooLarge(f"The field {name} is longer than the limit of {_MAX_FIELD_BYTES} bytes.")
+        raise TooLarge(f"The field {cut(name)} is longer than the limit of {_MAX_FIELD_BYTES} bytes.")

@@ -19,6 +19,7 @@ from service.settings import Settings, load_settings
 T = TypeVar("T")
 
 _GRACE_HOURS = 24  # long enough to give the new key to every client without one of them failing
+_MAX_NAME_LENGTH = 100
 _HOUR_MS = 3600 * 1000
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -34,6 +35,15 @@ def _number_or(word: str) -> Callable[[str], int | str]:
         return int(text)
 
     return read
+
+
+def _checked_name(name: str) -> str:
+    """A key's name, which is to be read and typed."""
+    if not (0 < len(name) <= _MAX_NAME_LENGTH and name.isprintable() and name == name.strip()):
+        raise click.BadParameter(
+            f"A name has 1 to {_MAX_NAME_LENGTH} printable characters, with no space at either end."
+        )
+    return name
 
 
 def _with_context(do: Callable[[Context], Awaitable[T]]) -> T:
@@ -103,12 +113,24 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.argument("name")
+@click.argument("name", callback=lambda _, __, name: _checked_name(name))
 @_limit_options
 def keys_create(name: str, rate: int | str | None, in_flight: int | str | None, credits: int | str | None) -> None:
-    """Create a key and print it, alone, on standard output."""
+    """Create a key and print it, alone, on standard output.
+
+    NAME is what other commands know it by: 1 to 100 characters, and no other live key's.
+    """
     limits = _limits(rate, in_flight, credits)
-    click.echo(_with_context(lambda context: create_key(context, name, limits)))
+
+    async def create(context: Context) -> str:
+        live = (key for key in await context.store.keys.list() if key.revoked_ms is None)
+        if taken := next((key for key in live if name in (key.id, key.name)), None):
+            raise click.ClickException(
+                f"A live key has the name {name!r} already ({taken.id}): take another, or revoke or rotate that one."
+            )
+        return await create_key(context, name, limits)
+
+    click.echo(_with_context(create))
 
 
 @keys.command("list")

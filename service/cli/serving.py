@@ -8,12 +8,12 @@ from service.cli.models import ensure_models
 from service.doctor import examine
 from service.logs import configure_logging
 from service.models import needed_models
-from service.settings import load_settings
+from service.settings import MAX_PORT, load_settings
 
 
 @click.command()
 @click.option("--host", help="Address to listen on (STEMSCRIBE_HOST).")
-@click.option("--port", type=int, help="Port to listen on, 0 for a free one (STEMSCRIBE_PORT).")
+@click.option("--port", type=click.IntRange(0, MAX_PORT), help="Port to listen on, 0 for a free one (STEMSCRIBE_PORT).")
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Data folder (STEMSCRIBE_DATA_DIR).")
 def serve(host: str | None, port: int | None, data_dir: str | None) -> None:
     """Run the service: API and worker, with an embedded database."""

@@ -22,13 +22,15 @@ from pipeline.transcription.routing import ROUTES
 from service.cli.models import ensure_models
 from service.models import TRANSCRIPTION_MODEL, model_store
 from service.notes import wire_notes
-from service.settings import Settings, load_settings
+from service.settings import DEVICES, Settings, load_settings
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _EXIT_FAILED = 1
 _DEFAULT_STEM = "other"
 _VOCALS = "vocals"
 _STEMS = tuple(dict.fromkeys(stem for entry in CATALOGUE.values() for stem in entry.stems))  # of any model
+
+_SEPARATORS = [entry.name for entry in CATALOGUE.values() if entry.purpose == "separation"]
 
 Command = Callable[..., Any]
 
@@ -46,14 +48,16 @@ def _common(command: Command) -> Command:
     for decorate in (
         click.argument("songs", nargs=-1, required=True, type=click.Path(path_type=Path)),
         click.option("-o", "--output", required=True, type=_FOLDER, help="Folder to write to."),
-        click.option("--device", help="auto, cuda, mps or cpu (STEMSCRIBE_DEVICE)."),
+        click.option("--device", type=click.Choice(DEVICES), help="Where the models run (STEMSCRIBE_DEVICE)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output."),
     ):  # fmt: skip
         command = decorate(command)
     return command
 
 
-_model_option = click.option("-n", "--model", help="Separation model (STEMSCRIBE_SEPARATION_MODEL).")
+_model_option = click.option(
+    "-n", "--model", type=click.Choice(_SEPARATORS), help="Separation model (STEMSCRIBE_SEPARATION_MODEL)."
+)
 
 
 @click.command()
@@ -107,6 +111,7 @@ def separate(
     Each SONG gets a folder of its own in the output folder.
     """
     settings = load_settings(device=device, separation_model=model)
+    _check_stem(only, settings.separation_model)
     _prepare(output)
     pipeline = _pipeline(settings, settings.separation_model)
 
@@ -140,6 +145,16 @@ def midi(songs: tuple[Path, ...], output: Path, device: str | None, as_json: boo
         return _Done(made.duration_s, made.instruments, _note_files(made))
 
     _each(songs, output, as_json, do)
+
+
+def _check_stem(only: str | None, model: str) -> None:
+    """Refuse a stem that only other models give."""
+    if only is not None and only not in CATALOGUE[model].stems:
+        others = ", ".join(name for name in _SEPARATORS if only in CATALOGUE[name].stems)
+        raise click.BadParameter(
+            f"{only!r} is no stem of {model}, which has {', '.join(CATALOGUE[model].stems)}; with --model: {others}.",
+            param_hint="'--two-stems'",
+        )
 
 
 def _prepare(output: Path) -> None:

@@ -1,6 +1,7 @@
 """Connections and transactions, the same on SQLite and Postgres."""
 
 import functools
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 import migrations
@@ -35,7 +37,8 @@ class Database:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         if self.is_sqlite:
             self._engine = _sqlite_engine(url, "BEGIN")
-            # A write waits for its turn here, in order, and not by trying again and again inside SQLite.
+            # Writes of one kind wait for their turn here, in order, and not by trying again and again inside SQLite.
+            # There one write of each kind still contends with the other, and with those of other processes.
             one: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _WRITE_TURN_S}
             self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", **one)
             self._relaxed_writer = _sqlite_engine(url, "BEGIN IMMEDIATE", "NORMAL", **one)
@@ -127,7 +130,10 @@ def _sqlite_engine(url: str, begin: str, synchronous: str = "FULL", **pool: Any)
     def on_begin(connection: sa.Connection) -> None:
         # By the driver itself: each of a cursor's three steps would be a trip to the connection's thread and back.
         adapted: Any = connection.connection.dbapi_connection
-        adapted.run_async(lambda driver: driver.execute(begin))
+        try:
+            adapted.run_async(lambda driver: driver.execute(begin))
+        except sqlite3.OperationalError as error:  # locked for too long, say; callers know SQLAlchemy's errors only
+            raise OperationalError(begin, None, error) from error
 
     sa.event.listen(engine.sync_engine, "connect", on_connect)
     sa.event.listen(engine.sync_engine, "begin", on_begin)

@@ -77,7 +77,7 @@ class ApiKey(Base):
     """A client's key; only its keyed digest is stored.
 
     Limits are None where the settings' own hold; a ``credit_limit`` of None is none.  Credits are in thousandths.
-    ``bucket_full_ms`` is when the key's token bucket will be full again: how far that lies ahead tells the tokens that
+    ``bucket_full_us`` is when the key's token bucket will be full again: how far that lies ahead tells the tokens that
     are missing from it.  Rotated, a key is known by its old digest, too, until ``previous_until_ms``.
     """
 
@@ -97,7 +97,7 @@ class ApiKey(Base):
     in_flight_limit: Mapped[int | None]
     credit_limit: Mapped[int | None]
     credits_spent: Mapped[int]
-    bucket_full_ms: Mapped[float]
+    bucket_full_us: Mapped[int]  # microseconds: a token of many in a short window takes no whole millisecond
 
 
 class CreditEntry(Base):
@@ -239,6 +239,8 @@ class Idempotency(Base):
     """What a request with an ``Idempotency-Key`` was, and, once it is answered, the answer.
 
     ``task_id`` is promised to whatever the request makes, so that a repeat after a crash makes nothing a second time.
+    ``request`` and ``fingerprint`` are digests: of method, path and query, and of the body, once that has ended.
+    ``attempt`` names who is working on it.
     """
 
     __tablename__ = "idempotency"
@@ -248,9 +250,10 @@ class Idempotency(Base):
     request: Mapped[str]
     fingerprint: Mapped[str | None]
     task_id: Mapped[str]
+    attempt: Mapped[str]
     locked_until_ms: Mapped[int]
     status_code: Mapped[int | None]
-    media_type: Mapped[str | None]
+    headers: Mapped[dict[str, Any]]
     body: Mapped[bytes | None]
     expires_ms: Mapped[int] = mapped_column(index=True)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from service.api.wording import wrong_field
 from service.errors import BadRequest, TooLarge
 from service.kie.wire import Base64UploadRequest
 
@@ -68,7 +69,8 @@ def _decode(body: Path, to: Path, max_bytes: int) -> tuple[Base64UploadRequest, 
     try:
         upload = msgspec.json.decode(body.read_bytes(), type=Base64UploadRequest)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"The body must be a JSON object with base64Data. {error}") from error
+        found = wrong_field(str(error))
+        raise BadRequest(found[1] if found else "The body must be a JSON object with base64Data.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("The body is not valid JSON.") from error
     data, upload.base64_data = upload.base64_data, None

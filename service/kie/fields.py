@@ -41,7 +41,8 @@ CallBackUrl = Annotated[
     str | None,
     Meta(description="Where the result is POSTed when the task has ended.", examples=["https://client.example/done"]),
 ]
-_UPLOAD_PATH = Meta(description="A folder, shown again in filePath.", examples=["songs"])
+MAX_NAME_LENGTH = 1024  # of uploadPath and fileName, in characters; what file systems take for a path is 4 kB
+_UPLOAD_PATH = Meta(description="A folder, shown again in filePath; a label, no path.", examples=["songs"])
 _FILE_NAME = Meta(description="The file's name, instead of its own.", examples=["song.mp3"])
 UploadPath = Annotated[str | None, _UPLOAD_PATH]
 FileName = Annotated[str | None, _FILE_NAME]

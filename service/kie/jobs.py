@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from service.api.wording import shown
 from service.context import Context
 from service.db.models import Task, TaskKind, TaskStatus
 from service.errors import Invalid
@@ -43,7 +44,7 @@ async def create_job(job: JobRequest, caller: "Caller", context: Context) -> Tas
         TooManyRequests, PaymentRequired: a limit of the key.
     """
     if job.model not in MODELS.values():
-        given = "is required" if job.model is None else f"must be known, not {job.model!r}"
+        given = "is required" if job.model is None else f"must be known, not {shown(job.model)}"
         raise Invalid(f"model {given}: one of {', '.join(MODELS.values())}.")
     given_input = job.input or JobInput()
     task_id, audio_id = given_input.task_id, given_input.audio_id

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.api.checks import check_url, find_track, is_expired
-from service.api.checks import find_record as find_any_record
+from service.api.checks import check_url, find_record, find_track, is_expired
 from service.context import Context
 from service.db.models import Dialect, Task, TaskKind
 from service.errors import Invalid
@@ -99,7 +98,7 @@ def refuse_expired(separation: Task, context: Context) -> None:
         raise Invalid(f"The separation {separation.id} expired on {when:%Y-%m-%d %H:%M} UTC; its stems are gone.")
 
 
-async def find_record(task_id: str | None, caller: "Caller", context: Context, *kinds: TaskKind) -> TaskRecord:
+async def record_asked_for(task_id: str | None, caller: "Caller", context: Context, *kinds: TaskKind) -> TaskRecord:
     """The record that record-info shows.
 
     Raises:
@@ -108,4 +107,4 @@ async def find_record(task_id: str | None, caller: "Caller", context: Context, *
     """
     if not task_id:
         raise Invalid("taskId is required.")
-    return await find_any_record(task_id, caller.key, context, *kinds)
+    return await find_record(task_id, caller.key, context, *kinds)

@@ -9,13 +9,14 @@ from litestar.status_codes import HTTP_200_OK
 
 from service.api.auth import KeyAuthentication
 from service.api.errors import MAX_JSON_BYTES, handlers, kie_answer
+from service.api.gate import Gate
 from service.api.idempotency import IdempotencyKeys
 from service.api.injection import Injected, KeyRequest
 from service.db.models import TaskKind
 from service.kie.account import credits_left, short_link
 from service.kie.jobs import MODELS, create_job, job_record
 from service.kie.midi import create_midi
-from service.kie.requests import GENERATE, find_record
+from service.kie.requests import GENERATE, record_asked_for
 from service.kie.separation import create_separation, separation_record
 from service.kie.stored import midi_answer
 from service.kie.wav import create_wav, wav_record
@@ -49,7 +50,7 @@ async def generate_separation(
 @get("/vocal-removal/record-info", summary="State and stems of a separation")
 async def show_separation(request: KeyRequest, context: Injected, task_id: TaskId = None) -> Envelope[SeparationRecord]:
     """Where a separation stands, with its stems when it is done."""
-    record = await find_record(task_id, request.user, context, TaskKind.SEPARATION)
+    record = await record_asked_for(task_id, request.user, context, TaskKind.SEPARATION)
     return Envelope(200, "success", separation_record(record, context.links))
 
 
@@ -79,7 +80,7 @@ async def generate_wav(request: KeyRequest, data: JSONBody[WavRequest], context:
 @get("/wav/record-info", summary="State and file of a WAV conversion")
 async def show_wav(request: KeyRequest, context: Injected, task_id: TaskId = None) -> Envelope[WavRecord]:
     """Where a conversion stands, with the link to the WAV file when it is done."""
-    record = await find_record(task_id, request.user, context, TaskKind.WAV)
+    record = await record_asked_for(task_id, request.user, context, TaskKind.WAV)
     return Envelope(200, "success", wav_record(record, context.links))
 
 
@@ -93,7 +94,7 @@ async def create_task(request: KeyRequest, data: JSONBody[JobRequest], context: 
 @get("/jobs/recordInfo", summary="State and result of a task of any kind")
 async def show_task(request: KeyRequest, context: Injected, task_id: TaskId = None) -> Envelope[JobRecord]:
     """Where a separation, a transcription or a conversion stands, whichever route made it."""
-    record = await find_record(task_id, request.user, context, *MODELS)
+    record = await record_asked_for(task_id, request.user, context, *MODELS)
     return Envelope(200, "success", job_record(record, context.links))
 
 
@@ -119,7 +120,7 @@ def kie_router() -> Router:
             generate_separation, show_separation, generate_midi, show_midi, generate_wav, show_wav, create_task,
             show_task, show_credit, make_download_url,
         ],
-        middleware=[KeyAuthentication, IdempotencyKeys()],
+        middleware=[KeyAuthentication, Gate(), IdempotencyKeys()],
         exception_handlers=handlers(kie_answer),
         request_max_body_size=MAX_JSON_BYTES,
         security=[{"BearerToken": []}],

@@ -1,12 +1,12 @@
 """Separations in the Kie dialect: from the request to a task, from its rows to record and callback."""
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipeline.models.catalogue import find
-from service.api.checks import check_url, track_behind_link
+from service.api.checks import track_behind_url
+from service.api.wording import shown
 from service.context import Context
 from service.db.models import Task, TaskKind, TaskStatus
 from service.errors import Invalid
@@ -15,7 +15,7 @@ from service.kie.requests import Route, callback_url, sent, track_by_id
 from service.kie.stem_names import find_stem
 from service.kie.wire import OriginData, SeparationRecord, SeparationRequest, SeparationResponse, Stem
 from service.links import Links
-from service.store.records import NewTask, TaskRecord, TrackFile
+from service.store.records import NewTask, TaskRecord
 
 if TYPE_CHECKING:
     from service.api.auth import Caller
@@ -46,47 +46,33 @@ async def create_separation(
         by_id_fields = f"{route.field('task_id')} and {route.field('audio_id')}"
         raise Invalid(f"Give either {by_id_fields}, or {route.field('audio_url')}.")
     if request.audio_url:
-        source = await _source_by_url(request.audio_url, params, route, caller, context)
+        source = await track_behind_url(route.field("audio_url"), request.audio_url, caller.key, context)
+        if source is None:
+            params["audio_url"] = request.audio_url
     else:
         source = await track_by_id(request.task_id, request.audio_id, route, caller, context)
-    return await context.store.tasks.create(
-        NewTask(
-            key_id=caller.key.id,
-            kind=TaskKind.SEPARATION,
-            dialect=route.dialect,
-            task_id=caller.task_id,
-            params=params,
-            callback_url=callback,
-            # a track that is still to be fetched is promised its id
-            source_track_id=str(uuid.uuid4()) if source is None else source.track.id,
-            parent_task_id=None if source is None else source.track.task_id,
-            audio_s=None if source is None else source.track.duration_s,
-        )
+    new = NewTask(
+        key_id=caller.key.id,
+        kind=TaskKind.SEPARATION,
+        dialect=route.dialect,
+        task_id=caller.task_id,
+        params=params,
+        callback_url=callback,
     )
+    return await context.store.tasks.create(new.over(source))
 
 
 def _what(request: SeparationRequest, route: Route, context: Context) -> dict[str, Any]:
     """Which stems are wanted, as the worker reads it."""
     kind = request.type or TYPES[0]
     if kind not in TYPES:
-        raise Invalid(f"{route.field('type')} must be one of {', '.join(TYPES)}, not {kind!r}.")
+        raise Invalid(f"{route.field('type')} must be one of {', '.join(TYPES)}, not {shown(kind)}.")
     model = context.settings.separation_model
     params: dict[str, Any] = {"type": kind, "model": model}
     if kind == _ADVANCED:
         name, stem = find_stem(route.field("stem_name"), request.stem_name, model, find(model).stems)
         params |= {"stem": stem, "stem_name": name}
     return params
-
-
-async def _source_by_url(
-    url: str, params: dict[str, Any], route: Route, caller: "Caller", context: Context
-) -> TrackFile | None:
-    """A link of our own is the track it points to; any other address is fetched by the worker."""
-    if (track := await track_behind_link(url, caller.key, context)) is not None:
-        return track
-    await check_url(route.field("audio_url"), url, context)
-    params["audio_url"] = url
-    return None
 
 
 def separation_response(record: TaskRecord, links: Links) -> SeparationResponse | None:

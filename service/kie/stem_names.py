@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from service.api.wording import shown
 from service.errors import Invalid
 
 # The stem holds all of what is named, though not only that: a kick is in the drums, beside everything else one hits.
@@ -36,7 +37,6 @@ STEM_NAMES: Mapping[str, str | None] = {
 """Every name, with the stem that holds it; None where no model has such a stem."""
 
 _SPELLINGS = {name.casefold(): name for name in STEM_NAMES}
-_MAX_SHOWN = 60
 
 
 def find_stem(field: str, wanted: str | None, model: str, stems: Sequence[str]) -> tuple[str, str]:
@@ -56,8 +56,7 @@ def find_stem(field: str, wanted: str | None, model: str, stems: Sequence[str]) 
         raise Invalid(f"{field} is required for split_stem_advanced. {working}")
     name = _SPELLINGS.get(wanted.strip().casefold())
     if name is None:
-        shown = wanted if len(wanted) <= _MAX_SHOWN else f"{wanted[:_MAX_SHOWN]}..."
-        raise Invalid(f"{field} {shown!r} is no stem name. {working}")
+        raise Invalid(f"{field} {shown(wanted)} is no stem name. {working}")
     stem = STEM_NAMES[name]
     if stem is None or stem not in stems:
         raise Invalid(f"{field} {name!r} is in no stem of its own here. {working}")

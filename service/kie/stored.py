@@ -9,7 +9,7 @@ from service.api.injection import KeyRequest
 from service.context import Context
 from service.db.models import LIVE, TaskKind
 from service.kie.midi import midi_record
-from service.kie.requests import find_record
+from service.kie.requests import record_asked_for
 from service.kie.wire import Envelope, MidiRecord
 
 
@@ -29,7 +29,7 @@ async def midi_answer(
     if (known := answers.known(place)) is not None and await context.store.tasks.has_ended(*place):
         return respond(request, answers.keep(place, known))
     answers.forget(place)
-    record = await find_record(task_id, request.user, context, TaskKind.MIDI)
+    record = await record_asked_for(task_id, request.user, context, TaskKind.MIDI)
     body = msgspec.json.encode(Envelope(200, "success", midi_record(record, context.links)))
     answer = StoredAnswer(body, record.task.expires_ms)
     return respond(request, answer if record.task.status in LIVE else answers.keep(place, answer))

@@ -12,33 +12,47 @@ from service.api.auth import Caller, KeyAuthentication
 from service.api.checks import check_url
 from service.api.documentation import reads
 from service.api.errors import MAX_JSON_BYTES, handlers, upload_answer
+from service.api.gate import Gate
 from service.api.idempotency import IdempotencyKeys
-from service.api.incoming import FORM_OVERHEAD_BYTES, clean_name, scratch_file, stored_source
+from service.api.incoming import FORM_OVERHEAD_BYTES, scratch_file, stored_source
 from service.api.injection import Injected, KeyRequest
 from service.api.multipart import receive
 from service.context import Context
 from service.errors import Invalid
 from service.kie.base64_body import MAX_BASE64_BYTES, body_limit, decode_body, receive_body
+from service.kie.fields import MAX_NAME_LENGTH
 from service.kie.wire import Base64UploadRequest, UploadAnswer, UploadedFile, UploadForm, UrlUploadRequest
+from service.names import clean_folder, clean_name
 from service.net.fetch import fetch
 
 _FETCH_TIMEOUT_S = 30.0
+
+
+def _check_names(upload_path: str | None, file_name: str | None) -> None:
+    """Refuse what would be kept with the task, or shown again, and is longer than any path.
+
+    Raises:
+        Invalid: one of the two is too long.
+    """
+    for field, value in (("uploadPath", upload_path), ("fileName", file_name)):
+        if len(value or "") > MAX_NAME_LENGTH:
+            raise Invalid(f"{field} is longer than {MAX_NAME_LENGTH} characters.", field=field)
 
 
 async def _keep(
     path: Path, *, name: str, upload_path: str | None, sha256: str, caller: Caller, context: Context
 ) -> UploadAnswer:
     """Check that a received file is audio we take, store it, and answer with its track."""
-    task_id = caller.task_id or uuid.uuid4().hex
+    task_id, folder = caller.task_id or uuid.uuid4().hex, clean_folder(upload_path or "")
     async with stored_source(path, task_id=task_id, name=name, sha256=sha256, context=context) as track:
         record = await context.store.tasks.create_upload(
-            key_id=caller.key.id, task_id=task_id, track=track, params={"upload_path": upload_path or ""}
+            key_id=caller.key.id, task_id=task_id, track=track, params={"upload_path": folder}
         )
     file, created = record.tracks[0].file, record.task.created_ms
     uploaded = UploadedFile(
         success=True,
-        file_name=name,
-        file_path=str(PurePosixPath(upload_path or "") / name),
+        file_name=file.name,
+        file_path=str(PurePosixPath(folder) / file.name),
         download_url=context.links.to(file, record.task.expires_ms),
         file_size=file.size_bytes,
         mime_type=file.mime_type,
@@ -65,8 +79,9 @@ async def upload_stream(request: KeyRequest, context: Injected) -> UploadAnswer:
             to=path,
             max_bytes=context.settings.max_upload_bytes,
         )
-        name = clean_name(form.fields.get("fileName"), form.file_name)
-        upload_path = form.fields.get("uploadPath")
+        file_name, upload_path = form.fields.get("fileName"), form.fields.get("uploadPath")
+        _check_names(upload_path, file_name)
+        name = clean_name(file_name, form.file_name)
         return await _keep(
             path, name=name, upload_path=upload_path, sha256=form.sha256, caller=request.user, context=context
         )
@@ -82,6 +97,7 @@ async def upload_url(request: KeyRequest, data: JSONBody[UrlUploadRequest], cont
     """Fetch ``fileUrl``, within 30 s."""
     if not data.file_url:
         raise Invalid("fileUrl is required.")
+    _check_names(data.upload_path, data.file_name)
     await check_url("fileUrl", data.file_url, context)
     async with scratch_file(context) as path:
         fetched = await fetch(
@@ -110,6 +126,7 @@ async def upload_base64(request: KeyRequest, context: Injected) -> UploadAnswer:
     async with scratch_file(context) as body, scratch_file(context) as path:
         await receive_body(request.stream(), request.content_length, body, max_bytes)
         upload, sha256 = await decode_body(body, path, max_bytes)
+        _check_names(upload.upload_path, upload.file_name)
         return await _keep(
             path,
             name=clean_name(upload.file_name),
@@ -125,7 +142,7 @@ def upload_router(max_upload_bytes: int) -> Router:
     return Router(
         "/api",
         route_handlers=[upload_stream, upload_url, upload_base64],
-        middleware=[KeyAuthentication, IdempotencyKeys()],
+        middleware=[KeyAuthentication, Gate(), IdempotencyKeys()],
         exception_handlers=handlers(upload_answer),
         request_max_body_size=max_upload_bytes + FORM_OVERHEAD_BYTES,
         security=[{"BearerToken": []}],

@@ -42,11 +42,8 @@ async def create_wav(
         task_id=caller.task_id,
         params=sent(original),
         callback_url=callback,
-        source_track_id=source.track.id,
-        parent_task_id=source.track.task_id,
-        audio_s=source.track.duration_s,
     )
-    return await context.store.tasks.create(new, once=True)
+    return await context.store.tasks.create(new.over(source), once=True)
 
 
 def wav_response(record: TaskRecord, links: Links) -> WavResponse | None:

@@ -59,12 +59,15 @@ def event_id(task: Task) -> str:
     return f"{task.fence}-{task.status}-{task.stage or ''}-{task.progress:.4f}"
 
 
-async def follow(task: Task, last_event_id: str | None, context: Context, stream: _Stream) -> AsyncIterator[bytes]:
-    """The events of a task, encoded; they end with the task, with its record, and with the process.
+async def follow(
+    task: Task, last_event_id: str | None, digest: str, context: Context, stream: _Stream
+) -> AsyncIterator[bytes]:
+    """The events of a task, encoded; they end with the task, with its record, with the key, and with the process.
 
     Args:
         task: as it is now.
         last_event_id: of the event that the client had last.
+        digest: of the token that the client showed.
         context: the service's adapters.
         stream: held to the end.
     """
@@ -81,6 +84,8 @@ async def follow(task: Task, last_event_id: str | None, context: Context, stream
             yield await _event(current, context) if current.status == TaskStatus.QUEUED else b": still running\n\n"
             told_at = now()
         if current.status not in LIVE or await _stopping(context):
+            break
+        if await context.store.keys.find(digest) is None:  # revoked, or rotated and its time of grace over
             break
         current = await context.store.tasks.find(task.key_id, task.id)
     del stream

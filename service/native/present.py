@@ -12,7 +12,8 @@ from service.native import wire
 from service.prices import credits
 from service.store.records import TaskRecord, TrackFile
 
-_NOT_SHOWN = ("audio_url",)  # of a task's parameters: those that have a field of their own
+# Of a task's parameters, those to show; others are the worker's own, or have a field of their own.
+_OPTIONS = ("stems", "instruments", "model", "type", "stem_name", "stem", "audio_id", "upload_path")
 
 
 def iso_time(at_ms: int) -> str:
@@ -128,7 +129,7 @@ def _input(record: TaskRecord, links: Links) -> wire.TaskInput:
         source=None if source is None else _audio(source, task, links),
         url=task.params.get("audio_url"),
         task_id=task.parent_task_id,
-        options={name: value for name, value in task.params.items() if name not in _NOT_SHOWN},
+        options={name: task.params[name] for name in _OPTIONS if name in task.params},
     )
 
 

@@ -15,21 +15,23 @@ import msgspec
 
 from pipeline.models.catalogue import find
 from service.api.auth import Caller
-from service.api.checks import check_url, find_record, track_behind_link
+from service.api.checks import NO_RECORD, check_url, is_expired, track_behind_url
+from service.api.checks import find_task as find_any_task
 from service.api.errors import MAX_JSON_BYTES
-from service.api.incoming import clean_name, scratch_file, stored_source
-from service.api.multipart import receive
+from service.api.incoming import scratch_file, stored_source
+from service.api.multipart import StreamedUpload, receive
+from service.api.wording import cut, shown, unknown_field, wrong_field
 from service.context import Context
 from service.db.models import LIVE, Dialect, Outbox, Task, TaskKind, TaskStatus
-from service.errors import BadRequest, Conflict, Invalid, TooLarge
-from service.native.wire import TranscriptionRequest
+from service.errors import BadRequest, Conflict, Invalid, NotFound, TooLarge
+from service.names import clean_name
+from service.native.wire import TranscriptionForm, TranscriptionRequest
 from service.storage import task_key
 from service.store.records import NewTask, TaskRecord
 
 MAX_PAGE = 100
 _CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]{32})")
 _MAX_CURSOR_LENGTH = 100
-_JSON_PATH = re.compile(r" - at `\$\.(\w+)[^`]*`")  # where the decoder found something wrong
 _SONG = "Send the song as multipart/form-data with a part named file, or JSON with its url."
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -54,6 +56,7 @@ async def transcribe_upload(chunks: AsyncIterator[bytes], content_type: str, cal
     async with scratch_file(context) as path:
         limit = context.settings.max_upload_bytes
         form = await receive(chunks, content_type, file_field="file", to=path, max_bytes=limit)
+        _refuse_unknown(form)
         wishes = await _wishes(
             _listed("stems", form.values.get("stems", ())),
             _listed("instruments", form.values.get("instruments", ())),
@@ -89,29 +92,23 @@ async def transcribe_url(chunks: AsyncIterator[bytes], caller: Caller, context: 
     if not request.url:
         raise Invalid(f"url is required. {_SONG}", field="url")
     wishes = await _wishes(request.stems, request.instruments, request.callback_url, context)
-    source = await track_behind_link(request.url, caller.key, context)
+    source = await track_behind_url("url", request.url, caller.key, context)
     if source is None:
-        await check_url("url", request.url, context)
         wishes.params["audio_url"] = request.url
-    return await context.store.tasks.create(
-        NewTask(
-            key_id=caller.key.id,
-            kind=TaskKind.TRANSCRIPTION,
-            dialect=Dialect.NATIVE,
-            task_id=caller.task_id,
-            params=wishes.params,
-            callback_url=wishes.callback_url,
-            # a track that is still to be fetched is promised its id
-            source_track_id=str(uuid.uuid4()) if source is None else source.track.id,
-            parent_task_id=None if source is None else source.track.task_id,
-            audio_s=None if source is None else source.track.duration_s,
-        )
+    new = NewTask(
+        key_id=caller.key.id,
+        kind=TaskKind.TRANSCRIPTION,
+        dialect=Dialect.NATIVE,
+        task_id=caller.task_id,
+        params=wishes.params,
+        callback_url=wishes.callback_url,
     )
+    return await context.store.tasks.create(new.over(source))
 
 
 def refuse_other_body(content_type: str) -> BadRequest:
     """For a body that is neither a form nor JSON."""
-    return BadRequest(f"The body is {content_type or 'of no declared type'}. {_SONG}")
+    return BadRequest(f"The body is {cut(content_type) or 'of no declared type'}. {_SONG}")
 
 
 async def list_tasks(
@@ -123,7 +120,7 @@ async def list_tasks(
         Invalid: a parameter is wrong.
     """
     if not 1 <= limit <= MAX_PAGE:
-        raise Invalid(f"limit must be 1 to {MAX_PAGE}, not {limit}.", field="limit")
+        raise Invalid(f"limit must be 1 to {MAX_PAGE}, not {cut(str(limit))}.", field="limit")
     tasks = await context.store.tasks.list(
         caller.key.id,
         status=_choice("status", status, TaskStatus),
@@ -135,17 +132,40 @@ async def list_tasks(
     return page, _cursor(page[-1]) if len(tasks) > limit else None
 
 
-async def find_task(task_id: str, caller: Caller, context: Context) -> TaskRecord:
-    """One of the caller's tasks, of any kind and dialect; of an upload, its own track is the source.
+async def find_task(task_id: str, caller: Caller, context: Context) -> Task:
+    """One of the caller's tasks, of any kind and dialect.
 
     Raises:
         NotFound: no such task of this key, or its time is over.
     """
-    record = await find_record(task_id, caller.key, context)
-    if record.task.kind == TaskKind.UPLOAD:
-        [track] = await context.store.tasks.tracks(task_id)
-        record = dataclasses.replace(record, source=track)
+    task = await find_any_task(task_id, caller.key, context)
+    if task is None or is_expired(task, context):
+        raise NotFound(NO_RECORD)
+    return task
+
+
+async def read_record(task: Task, context: Context, *, with_notes: bool = True) -> TaskRecord:
+    """A task with all that belongs to it, without its note lists if so wished; an upload's own track is its source.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    record = await context.store.tasks.record(task.id, with_notes=with_notes)
+    if record is None:
+        raise NotFound(NO_RECORD)
+    if task.kind == TaskKind.UPLOAD:
+        tracks = await context.store.tasks.tracks(task.id)
+        record = dataclasses.replace(record, source=next(iter(tracks), None))
     return record
+
+
+async def find_record(task_id: str, caller: Caller, context: Context, *, with_notes: bool = True) -> TaskRecord:
+    """One of the caller's tasks, as :func:`read_record` gives it.
+
+    Raises:
+        NotFound: no such task of this key, or its time is over.
+    """
+    return await read_record(await find_task(task_id, caller, context), context, with_notes=with_notes)
 
 
 async def cancel_or_delete(task_id: str, caller: Caller, context: Context) -> TaskRecord | None:
@@ -157,12 +177,12 @@ async def cancel_or_delete(task_id: str, caller: Caller, context: Context) -> Ta
     Raises:
         NotFound: no such task of this key, or its time is over.
     """
-    record = await find_task(task_id, caller, context)
-    if record.task.status in LIVE:
+    task = await find_task(task_id, caller, context)
+    if task.status in LIVE:
         await context.store.leases.cancel(task_id)
-        return await find_task(task_id, caller, context)
-    await asyncio.to_thread(context.storage.delete, task_key(record.task.id))
-    await context.store.tasks.delete(record.task.id)
+        return await find_record(task_id, caller, context)
+    await asyncio.to_thread(context.storage.delete, task_key(task.id))
+    await context.store.tasks.delete(task.id)
     return None
 
 
@@ -173,7 +193,7 @@ async def redeliver(task_id: str, caller: Caller, context: Context) -> Outbox:
         NotFound: no such task of this key, or its time is over.
         Conflict: the task has not ended, or asked for no callback.
     """
-    task = (await find_record(task_id, caller.key, context)).task
+    task = await find_task(task_id, caller, context)
     if task.status in LIVE:
         raise Conflict(f"The task is {task.status}: a callback is sent when it has ended.")
     outbox = await context.store.outbox.redeliver(task.id)
@@ -191,12 +211,27 @@ async def _read_json(chunks: AsyncIterator[bytes]) -> TranscriptionRequest:
     try:
         return msgspec.json.decode(body, type=TranscriptionRequest)
     except msgspec.ValidationError as error:
-        found = _JSON_PATH.search(str(error))
-        if found is None:
-            raise Invalid("The body must be a JSON object.") from error
-        raise Invalid(f"{found[1]}: {_JSON_PATH.sub('', str(error))}.", field=found[1]) from error
+        if (unknown := unknown_field(str(error))) is not None:
+            raise _unknown(unknown, TranscriptionRequest) from error
+        field, message = wrong_field(str(error)) or (None, "The body must be a JSON object.")
+        raise Invalid(message, field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("The body is not valid JSON.") from error
+
+
+def _unknown(field: str, request: type[msgspec.Struct]) -> Invalid:
+    """For a field that is most likely misspelled: ignored, it would be missed only when the task has ended."""
+    known = ", ".join(item.encode_name for item in msgspec.structs.fields(request))
+    return Invalid(f"There is no field {shown(field)}; there are {known}.", field=cut(field))
+
+
+def _refuse_unknown(form: StreamedUpload) -> None:
+    known = {item.encode_name for item in msgspec.structs.fields(TranscriptionForm)}
+    if "url" in form.values:
+        raise Invalid("Give either the file or a url, which goes into a JSON body; not both.", field="url")
+    for field in form.values:
+        if field not in known:
+            raise _unknown(field, TranscriptionForm)
 
 
 def _listed(name: str, values: Iterable[str]) -> list[str] | None:
@@ -235,7 +270,7 @@ def _stem_names(field: str, names: list[str] | None, context: Context) -> list[s
     if not names:
         raise Invalid(f"{field} is empty: name some ({allowed}), or leave it out for all.", field=field)
     if unknown := [name for name in names if name not in known]:
-        raise Invalid(f"{field}: there is no stem {unknown[0]!r}; {allowed}.", field=field)
+        raise Invalid(f"{field}: there is no stem {shown(unknown[0])}; {allowed}.", field=field)
     return [name for name in known if name in names]
 
 
@@ -245,7 +280,7 @@ def _choice(field: str, value: str | None, choices: type[Choice]) -> Choice | No
     try:
         return choices(value)
     except ValueError:
-        raise Invalid(f"{field} must be one of {', '.join(choices)}, not {value!r}.", field=field) from None
+        raise Invalid(f"{field} must be one of {', '.join(choices)}, not {shown(value)}.", field=field) from None
 
 
 def _cursor(task: Task) -> str:

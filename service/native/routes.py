@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, post, route
-from litestar.datastructures import ResponseHeader
+from litestar.datastructures import ResponseHeader, State
 from litestar.di import NamedDependency, Provide
 from litestar.enums import HttpMethod
 from litestar.openapi.datastructures import ResponseSpec
@@ -11,19 +11,20 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED
 
-from service.api.answers import json_answer
 from service.api.auth import KeyAuthentication
 from service.api.documentation import reads
 from service.api.errors import MAX_JSON_BYTES, handlers, problem_answer
 from service.api.files import file_download, send, stems_download
+from service.api.gate import Gate
 from service.api.idempotency import IdempotencyKeys
 from service.api.incoming import FORM_OVERHEAD_BYTES
 from service.api.injection import Injected, KeyRequest
+from service.api.wording import shown
 from service.db.models import LIVE, TaskKind, TaskStatus
 from service.errors import NotFound
-from service.eta import estimate
 from service.links import STEMS_ZIP
 from service.native import events, present, requests, wire
+from service.native.stored import task_answer
 
 TaskId = Annotated[str, PathParameter(description="The task's id.")]
 FileName = Annotated[str, PathParameter(description="The file's name.")]
@@ -84,14 +85,12 @@ async def list_tasks(
 async def show_task(
     request: KeyRequest,
     context: Injected,
+    state: State,
     task_id: TaskId,
     notes: Annotated[bool, QueryParameter(description="Whether to list the notes of every instrument.")] = True,
 ) -> Response[wire.Task]:
     """A task of any kind, whichever dialect asked for it; has an ETag, so that a poll can be answered with 304."""
-    record = await requests.find_task(task_id, request.user, context)
-    deliveries = await context.store.outbox.deliveries(task_id)
-    eta_s = await estimate(record.task, context)
-    return json_answer(request, present.full_task(record, deliveries, eta_s, context.links, with_notes=notes))
+    return await task_answer(request, task_id, context, state, with_notes=notes)
 
 
 @delete(
@@ -145,11 +144,11 @@ async def follow_task(
 
     Each has the task's ``id``, ``status``, ``stage``, ``progress``, ``eta_s`` and ``error`` as JSON.
     """
-    task = (await requests.find_task(task_id, request.user, context)).task
+    task = await requests.find_task(task_id, request.user, context)
     if task.status not in LIVE and last_event_id == events.event_id(task):
         return Response(None, status_code=HTTP_204_NO_CONTENT)
     stream = streams.open(task.key_id)
-    followed = events.follow(task, last_event_id, context, stream)
+    followed = events.follow(task, last_event_id, request.user.digest, context, stream)
     return Stream(followed, headers=events.HEADERS, media_type="text/event-stream")
 
 
@@ -170,14 +169,14 @@ async def download_file(request: KeyRequest, context: Injected, task_id: TaskId,
 
     Byte ranges and ETags work, in the archive too.
     """
-    record = await requests.find_task(task_id, request.user, context)
+    record = await requests.find_record(task_id, request.user, context, with_notes=False)
     files = present.files(record)
     if name in files:
         return send(request, file_download(files[name], context))
     if name == STEMS_ZIP and record.tracks:
         return send(request, stems_download(record.tracks, context))
     names = [*files, *([STEMS_ZIP] if record.tracks else [])]
-    raise NotFound(f"There is no file {name!r}; the task has {', '.join(names) or 'none'}.")
+    raise NotFound(f"There is no file {shown(name)}; the task has {', '.join(names) or 'none'}.")
 
 
 def native_router(max_upload_bytes: int) -> Router:
@@ -193,7 +192,7 @@ def native_router(max_upload_bytes: int) -> Router:
         "/v1",
         route_handlers=[songs, tasks],
         dependencies={"streams": Provide(lambda: streams, sync_to_thread=False)},
-        middleware=[KeyAuthentication, IdempotencyKeys()],
+        middleware=[KeyAuthentication, Gate(), IdempotencyKeys()],
         exception_handlers=handlers(problem_answer),
         security=[{"BearerToken": []}],
         tags=["native"],

@@ -48,7 +48,7 @@ Eta = Annotated[
 ]
 
 
-class TranscriptionRequest(Struct, omit_defaults=True):
+class TranscriptionRequest(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """Body of ``POST /v1/transcriptions``, for a song at an address."""
 
     url: Annotated[str, Meta(description="The song.", examples=["https://songs.example/song.mp3"])] | None = None

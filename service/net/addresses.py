@@ -3,12 +3,14 @@
 import asyncio
 import functools
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
+from service.api.wording import shown
 from service.errors import AddressRefused, SourceFetchFailed
 from service.settings import Network
 
@@ -38,6 +40,7 @@ _RESOLVERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolver")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65_535
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,254}")  # 253 and a final dot; "_" is in no host's name, but in many of DNS
 
 
 def endpoint(url: httpx.URL) -> tuple[str, int]:
@@ -55,9 +58,11 @@ def endpoint(url: httpx.URL) -> tuple[str, int]:
     try:
         readable = url.host  # httpx reads it too, on redirects, and must not fail then
     except UnicodeError as error:
-        raise httpx.InvalidURL(f"The host name {host!r} is not a valid one.") from error
+        raise httpx.InvalidURL(f"The host name {shown(host)} is not a valid one.") from error
     if not readable:
         raise httpx.InvalidURL("The address has no host name.")
+    if ":" not in host and not _HOST_NAME.fullmatch(host):  # httpx has looked at IPv6 addresses
+        raise httpx.InvalidURL(f"The host name {shown(host)} is not a valid one.")
     port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
     if not 1 <= port <= _MAX_PORT:
         raise httpx.InvalidURL(f"The port must be between 1 and {_MAX_PORT}.")

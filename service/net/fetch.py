@@ -5,13 +5,14 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import httpx
 
 from service.errors import SourceFetchFailed, TooLarge
+from service.names import clean_name
 from service.net.addresses import endpoint
-from service.net.transport import vetted_client
+from service.net.transport import reason_of, vetted_client
 from service.settings import Network
 
 _MAX_REDIRECTS = 5
@@ -25,7 +26,7 @@ class Fetched:
     """A file that was fetched.
 
     Attributes:
-        name: last part of the address's path, decoded, without what cannot be printed; for people, never a path.
+        name: last part of the address's path, decoded and cleaned; for people, never a path.
         size_bytes: its length.
         sha256: digest of its bytes, in hex.
     """
@@ -77,10 +78,8 @@ async def fetch(url: str, to: Path, *, allow: Sequence[Network], max_bytes: int,
     except UnicodeError as error:  # httpx, of a redirect
         raise SourceFetchFailed(f"{shown} could not be fetched: it redirects to an invalid host name.") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        reason = (str(error) or type(error).__name__).removesuffix(".")[:_MAX_REASON_LENGTH]
-        raise SourceFetchFailed(f"{shown} could not be fetched: {reason}.") from error
-    name = "".join(char for char in PurePosixPath(source.path).name if char.isprintable())
-    return Fetched(name or "audio", size, digest.hexdigest())
+        raise SourceFetchFailed(f"{shown} could not be fetched: {reason_of(error)[:_MAX_REASON_LENGTH]}.") from error
+    return Fetched(clean_name(source.path), size, digest.hexdigest())
 
 
 @asynccontextmanager

@@ -63,6 +63,18 @@ class VettedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+def reason_of(error: Exception) -> str:
+    """Why a request failed, for a person; it may quote what the server sent."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its TLS handshake failed (its certificate is not valid: {cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):  # its own text has names of C files
+            return f"its TLS handshake failed ({(cause.reason or 'protocol error').lower().replace('_', ' ')})"
+        cause = cause.__cause__ or cause.__context__
+    return (str(error) or type(error).__name__).removesuffix(".")
+
+
 def vetted_client(
     allow: Sequence[Network], timeout_s: float, on_response: Callable[[httpx.Response], Awaitable[None]] | None = None
 ) -> httpx.AsyncClient:

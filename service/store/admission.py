@@ -35,8 +35,12 @@ class Limits:
 
 
 async def locked_key(session: AsyncSession, key_id: str) -> ApiKey:
-    """The key's row; until the transaction ends nobody else gets it this way (on SQLite, nobody writes at all)."""
-    query = sa.select(ApiKey).where(ApiKey.id == key_id).with_for_update().execution_options(populate_existing=True)
+    """The key's row; until the transaction ends nobody else gets it this way (on SQLite, nobody writes at all).
+
+    Who locks several does so in the order of their ids.  Rows that only refer to the key can be added meanwhile.
+    """
+    query = sa.select(ApiKey).where(ApiKey.id == key_id).with_for_update(key_share=True)
+    query = query.execution_options(populate_existing=True)
     return (await session.scalars(query)).one()
 
 
@@ -48,7 +52,7 @@ async def admit(session: AsyncSession, key: ApiKey, task: Task, limits: Limits, 
         PaymentRequired: the credits that are left do not suffice.
     """
     await _check_in_flight(session, key, limits)
-    _take_token(key, limits, now_ms)
+    take_token(key, limits, now_ms)
     _charge(session, key, task, limits.prices[TaskKind(task.kind)].of(task.audio_s), now_ms)
 
 
@@ -84,20 +88,26 @@ async def _check_in_flight(session: AsyncSession, key: ApiKey, limits: Limits) -
         raise TooManyRequests(f"This key has {most} tasks in flight, which is its limit.", _IN_FLIGHT_RETRY_S)
 
 
-def _take_token(key: ApiKey, limits: Limits, now_ms: int) -> None:
-    """Take a token from the key's bucket: ``bucket_full_ms`` moves on by the time that one takes to come back."""
+def take_token(key: ApiKey, limits: Limits, now_ms: int) -> None:
+    """Take a token from the key's bucket: ``bucket_full_us`` moves on by the time that one takes to come back.
+
+    In whole microseconds: a float of that size is off by a tenth of one, and after some tokens by a whole token.
+
+    Raises:
+        TooManyRequests: it is empty.
+    """
     size = limits.rate_tasks if key.rate_limit is None else key.rate_limit
     if not size:
         return
-    fills_in_ms = limits.rate_seconds * 1000
-    full_ms = max(key.bucket_full_ms, float(now_ms)) + fills_in_ms / size
-    late_ms = full_ms - now_ms - fills_in_ms
-    if late_ms > 0:
-        retry_after_s = max(1, math.ceil(late_ms / 1000))
+    now_us, fills_in_us = now_ms * 1000, limits.rate_seconds * 1_000_000
+    full_us = max(key.bucket_full_us, now_us) + fills_in_us // size
+    late_us = full_us - now_us - fills_in_us
+    if late_us > 0:
+        retry_after_s = math.ceil(late_us / 1_000_000)
         raise TooManyRequests(
             f"More than {size} new tasks in {limits.rate_seconds} s, this key's limit.", retry_after_s
         )
-    key.bucket_full_ms = full_ms
+    key.bucket_full_us = full_us
 
 
 def _charge(session: AsyncSession, key: ApiKey, task: Task, amount: int, now_ms: int) -> None:

@@ -44,7 +44,7 @@ class KeyStore:
             last_used_ms=None,
             revoked_ms=None,
             credits_spent=0,
-            bucket_full_ms=0.0,
+            bucket_full_us=0,
             **(limits or {}),
         )
         async with self._database.write() as session:
@@ -104,10 +104,9 @@ class KeyStore:
         Returns:
             How many keys that was.
         """
+        values = {**limits, "bucket_full_us": 0} if "rate_limit" in limits else limits  # a new bucket is full
         async with self._database.write() as session:
-            result = await session.execute(
-                sa.update(ApiKey).where(*_named(key_id_or_name)).values(**limits, bucket_full_ms=0.0)
-            )
+            result = await session.execute(sa.update(ApiKey).where(*_named(key_id_or_name)).values(**values))
         return int(result.rowcount)  # type: ignore[attr-defined]  # a CursorResult, as every UPDATE gives
 
     async def revoke(self, key_id_or_name: str) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.clock import Clock
 from service.db.database import Database
-from service.db.models import LIVE, Task, TaskStatus
+from service.db.models import LIVE, Task, TaskStatus, Track
 from service.errors import LeaseLost
 from service.store.admission import Limits, charge_for_length, refund
 from service.store.records import Claim, NewTrack, Outcome, TrackFile
@@ -93,12 +93,23 @@ class LeaseStore:
         """
         now = self._clock.now_ms()
         async with self._database.write() as session:
-            await _guarded(session, claim, {"lease_until_ms": now + self._lease_ms, "audio_s": track.duration_s})
-            task = await session.get_one(Task, claim.task.id, populate_existing=True)
-            await charge_for_length(session, task, track.duration_s or 0.0, self._limits, now)
+            await self._charge_for_length(session, claim, track.duration_s or 0.0, now)
             return await add_track(
                 session, claim.task.id, track, SOURCE_POSITION, now, track_id=claim.task.source_track_id
             )
+
+    async def add_length(self, claim: Claim, audio_s: float) -> None:
+        """Record how long the task's source is, which nobody knew when it was queued, and charge for that.
+
+        Raises:
+            LeaseLost: somebody else has the task.
+            PaymentRequired: the key's credits do not suffice for audio of this length.
+        """
+        now = self._clock.now_ms()
+        source = (Track.id == claim.task.source_track_id, Track.duration_s.is_(None))
+        async with self._database.write() as session:
+            await self._charge_for_length(session, claim, audio_s, now)
+            await session.execute(sa.update(Track).where(*source).values(duration_s=audio_s))
 
     async def succeed(self, claim: Claim, outcome: Outcome) -> None:
         """End the task: result, state and callback in one transaction.
@@ -171,7 +182,9 @@ class LeaseStore:
             if not (await session.scalars(expired.limit(1))).all():
                 return []
         async with self._database.write() as session:
-            tasks = (await session.scalars(expired.with_for_update(skip_locked=True))).all()
+            # Ordered as the keys are locked one after the other: two that do this at once never wait for each other.
+            ordered = expired.order_by(Task.key_id, Task.id).with_for_update(skip_locked=True)
+            tasks = (await session.scalars(ordered)).all()
             for task in tasks:
                 if task.attempt < MAX_ATTEMPTS:
                     values = _unleased(now)
@@ -198,6 +211,11 @@ class LeaseStore:
         now = self._clock.now_ms()
         await _guarded(session, claim, {**values, **self._ended(now, status)})
         add_callback(session, claim.task, now)
+
+    async def _charge_for_length(self, session: AsyncSession, claim: Claim, audio_s: float, now_ms: int) -> None:
+        await _guarded(session, claim, {"lease_until_ms": now_ms + self._lease_ms, "audio_s": audio_s})
+        task = await session.get_one(Task, claim.task.id, populate_existing=True)
+        await charge_for_length(session, task, audio_s, self._limits, now_ms)
 
     def _ended(self, now_ms: int, status: TaskStatus) -> dict[str, object]:
         return {

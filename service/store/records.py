@@ -1,6 +1,7 @@
 """What the stores take and give besides table rows."""
 
-from dataclasses import dataclass, field
+import uuid
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.db.models import Dialect, File, Idempotency, InstrumentNotes, Outbox, OutboxState, Task, TaskKind, Track
@@ -28,6 +29,17 @@ class NewTask:
     parent_task_id: str | None = None
     source: "NewTrack | None" = None
     audio_s: float | None = None
+
+    def over(self, track: "TrackFile | None") -> "NewTask":
+        """The same, working on a track; None is one that is still to be fetched, and is promised its id."""
+        if track is None:
+            return replace(self, source_track_id=str(uuid.uuid4()))
+        return replace(
+            self,
+            source_track_id=track.track.id,
+            parent_task_id=track.track.task_id,
+            audio_s=track.track.duration_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +138,18 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A request with an Idempotency-Key that is to be carried out now; what it makes has the id ``task_id``."""
+    """A request with an Idempotency-Key that is to be carried out now; what it makes has the id ``task_id``.
 
+    Attributes:
+        attempt: names this attempt at it.
+        fingerprint: of the body that an earlier attempt had, where one came so far.
+    """
+
+    key_id: str
+    key: str
+    attempt: str
     task_id: str
+    fingerprint: str | None
 
 
 @dataclass(frozen=True, slots=True)

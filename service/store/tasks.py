@@ -1,16 +1,18 @@
 """Tasks as clients see them: created by a request, read by a poll, deleted when their time is over."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from service.clock import Clock
 from service.db.database import Database
 from service.db.models import (
     LIVE,
+    Delivery,
     Dialect,
     File,
     InstrumentNotes,
@@ -114,6 +116,12 @@ class TaskStore:
         async with self._database.read() as session:
             return bool(await session.scalar(sa.select(sa.exists().where(Task.id == task_id))))
 
+    async def has_file(self, task_id: str, storage_key: str) -> bool:
+        """Whether a stored file is recorded as one of the task's."""
+        recorded = sa.exists().where(File.task_id == task_id, File.storage_key == storage_key)
+        async with self._database.read() as session:
+            return bool(await session.scalar(sa.select(recorded)))
+
     async def tracks(self, task_id: str) -> list[TrackFile]:
         """The task's tracks in their order, sources first."""
         async with self._database.read() as session:
@@ -143,17 +151,41 @@ class TaskStore:
             row = (await session.execute(query)).one_or_none()
         return None if row is None else TrackFile(row[0], row[1])
 
-    async def record(self, task_id: str) -> TaskRecord | None:
-        """The task with all that belongs to it, as of one moment."""
+    async def version(self, key_id: str, task_id: str) -> tuple[Any, ...] | None:
+        """Of the caller's task, ended and its time not over: another one whenever its record shows something else.
+
+        What an ended task has made stays as it is; its callback moves on, and its source can be deleted.
+        """
+        settled = sa.select(sa.func.count(Delivery.duration_ms)).where(Delivery.outbox_id == Outbox.id)
+        query = (
+            sa.select(Outbox.state, Outbox.attempts, Outbox.due_ms, settled.scalar_subquery(), Track.id)
+            .select_from(Task)
+            .outerjoin(Outbox, Outbox.task_id == Task.id)
+            .outerjoin(Track, Track.id == Task.source_track_id)
+            .where(Task.id == task_id, Task.key_id == key_id)
+            .where(Task.status.not_in(LIVE), Task.expires_ms > self._clock.now_ms())
+        )
+        async with self._database.read() as session:
+            row = (await session.execute(query)).one_or_none()
+        return None if row is None else tuple(row)
+
+    async def record(self, task_id: str, *, with_notes: bool | Callable[[Task], bool] = True) -> TaskRecord | None:
+        """The task with all that belongs to it, as of one moment.
+
+        Args:
+            with_notes: whether to read the note lists, which are most of it; without them, the instruments have all
+                but their ``notes``.
+        """
         async with self._database.read() as session:
             task = await session.get(Task, task_id)
             if task is None:
                 return None
             source = await _track(session, task.source_track_id) if task.source_track_id else None
             files = await session.scalars(sa.select(File).where(File.task_id == task_id).order_by(File.name))
-            notes = await session.scalars(
-                sa.select(InstrumentNotes).where(InstrumentNotes.task_id == task_id).order_by(InstrumentNotes.position)
-            )
+            instruments = sa.select(InstrumentNotes).where(InstrumentNotes.task_id == task_id)
+            if not (with_notes(task) if callable(with_notes) else with_notes):
+                instruments = instruments.options(defer(InstrumentNotes.notes, raiseload=True))
+            notes = await session.scalars(instruments.order_by(InstrumentNotes.position))
             outbox = await session.scalar(sa.select(Outbox).where(Outbox.task_id == task_id))
             tracks = [item for item in await _tracks(session, task_id) if item.track.stem is not None]
             return TaskRecord(task, source, tracks, list(files), list(notes), outbox)

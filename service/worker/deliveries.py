@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import httpx
 
-from service.callbacks import callback_body
+from service.callbacks import callback_body, shows_notes
 from service.context import Context
 from service.db.models import Outbox, OutboxState
 from service.errors import ServiceError
-from service.net.transport import vetted_client
+from service.net.transport import reason_of, vetted_client
 from service.store.outbox import origin
 
 _log = logging.getLogger(__name__)
@@ -121,13 +121,13 @@ class Deliverer:
         except TimeoutError:
             return Attempt(None, f"no answer within {TIMEOUT_S:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ServiceError, OSError) as error:
-            return Attempt(None, (str(error) or type(error).__name__)[:_MAX_ERROR_LENGTH])
+            return Attempt(None, reason_of(error)[:_MAX_ERROR_LENGTH])
         except Exception as error:  # a callback that cannot even be tried must come to its end like any other
             _log.exception("callback %s of task %s: attempt %d", outbox.id, outbox.task_id, outbox.attempts)
             return Attempt(None, f"unexpected error ({type(error).__name__})")
 
     async def _send(self, outbox: Outbox) -> Attempt:
-        record = await self._context.store.tasks.record(outbox.task_id)
+        record = await self._context.store.tasks.record(outbox.task_id, with_notes=shows_notes)
         if record is None:
             return Attempt(None, "the task has expired")
         body = callback_body(record, self._context.links)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.audio.decode import decode
 from pipeline.audio.probe import probe
 from pipeline.notes import Instrument
 from pipeline.song import SongNotes, SongPipeline
 from service.context import Context
 from service.db.models import TaskKind
-from service.errors import NotFound
+from service.errors import NotFound, ServiceError
+from service.names import clean_name, with_suffix
 from service.net.fetch import fetch
 from service.notes import encoded_notes
 from service.storage import task_key
@@ -49,12 +51,14 @@ async def separate(job: Job) -> Outcome:
     Raises:
         AudioError: the source cannot be used.
         SourceFetchFailed, TooLarge: the source's address does not give it.
+        PaymentRequired: the credits do not suffice for audio of its length.
         Cancelled: the job was told to stop.
     """
     params = job.claim.task.params
     only = "vocals" if params["type"] == "separate_vocal" else params.get("stem")
+    source = await _source(job)
     with job.progress.part(SEPARATION):
-        stems = await _separate(job, only)
+        stems = await _separate(job, source, only)
     tracks = [await _stem_track(job, stem) for stem in stems]
     return Outcome(tracks=tracks, audio_s=stems[0].duration_s)
 
@@ -92,12 +96,14 @@ async def transcribe_song(job: Job) -> Outcome:
     Raises:
         AudioError: the source cannot be used.
         SourceFetchFailed, TooLarge: the source's address does not give it.
+        PaymentRequired: the credits do not suffice for audio of its length.
         Cancelled: the job was told to stop.
     """
     params = job.claim.task.params
+    source = await _source(job)
     share = await _separation_share(job.context)
     with job.progress.part(SEPARATION, share):
-        stems = await _separate(job, None)
+        stems = await _separate(job, source, None)
     heard = {stem.name: stem.path for stem in stems if stem.name in (params["instruments"] or [stem.name])}
     with job.progress.part(TRANSCRIPTION, 1 - share):
         song = await _transcribe(job, heard)
@@ -115,10 +121,11 @@ async def to_wav(job: Job) -> Outcome:
 
     Raises:
         AudioError: the source cannot be used.
+        PaymentRequired: the credits do not suffice for audio of its length.
         Cancelled: the job was told to stop.
     """
     source = await _source(job)
-    out = job.scratch / f"{Path(source.file.name).stem}.wav"
+    out = job.scratch / "audio.wav"  # a name that clients chose is for people, not for paths
     with job.progress.part(WAV):
         wav = await asyncio.to_thread(
             job.pipeline.to_wav,
@@ -127,7 +134,8 @@ async def to_wav(job: Job) -> Outcome:
             scratch=job.scratch,
             on_progress=job.progress.report,
         )
-    return Outcome(files=[await _put(job, out, "wav")], audio_s=wav.duration_s)
+    name = clean_name(f"{Path(source.file.name).stem}.wav")
+    return Outcome(files=[await _put(job, out, "wav", name)], audio_s=wav.duration_s)
 
 
 JOBS: dict[TaskKind, Callable[[Job], Awaitable[Outcome]]] = {
@@ -138,8 +146,7 @@ JOBS: dict[TaskKind, Callable[[Job], Awaitable[Outcome]]] = {
 }
 
 
-async def _separate(job: Job, only: str | None) -> "tuple[StemFile, ...]":
-    source = await _source(job)
+async def _separate(job: Job, source: TrackFile, only: str | None) -> "tuple[StemFile, ...]":
     return await asyncio.to_thread(
         job.pipeline.separate,
         job.context.storage.path(source.file.storage_key),
@@ -165,12 +172,23 @@ async def _separation_share(context: Context) -> float:
 
 
 async def _source(job: Job) -> TrackFile:
-    """The task's source, fetched first where the client gave an address."""
+    """The task's source, fetched first where the client gave an address; its length is known and paid for then."""
+    context, claim = job.context, job.claim
+    source = await context.store.tasks.track(claim.task.source_track_id or "")
+    if source is None:
+        return await _fetched(job)
+    if claim.task.audio_s is None:
+        audio_s = source.track.duration_s
+        if audio_s is None:
+            audio_s = await _measured_s(job, context.storage.path(source.file.storage_key))
+        await context.store.leases.add_length(claim, audio_s)
+    return source
+
+
+async def _fetched(job: Job) -> TrackFile:
+    """The source that the client gave an address of, recorded under the id its task promised."""
     context, claim = job.context, job.claim
     task = claim.task
-    source = await context.store.tasks.track(task.source_track_id or "")
-    if source is not None:
-        return source
     url: str | None = task.params.get("audio_url")
     if url is None:
         raise NotFound(_SOURCE_GONE)
@@ -186,17 +204,46 @@ async def _source(job: Job) -> TrackFile:
         )
     )
     info = await asyncio.to_thread(probe, path, context.settings.decode_limits)
+    duration_s = await _measured_s(job, path) if info.duration_s is None else info.duration_s
     key = task_key(task.id, f"source-{claim.fence}{info.container.suffix}")
+    name = with_suffix(fetched.name, info.container.suffix)
     stored = await asyncio.to_thread(
-        context.storage.put, path, key=key, role="source", name=fetched.name, sha256=fetched.sha256
+        context.storage.put, path, key=key, role="source", name=name, sha256=fetched.sha256
     )
-    return await context.store.leases.add_source(claim, NewTrack(stored, stem=None, duration_s=info.duration_s))
+    try:
+        return await context.store.leases.add_source(claim, NewTrack(stored, stem=None, duration_s=duration_s))
+    except ServiceError:  # refused, so no row will ever tell of this file
+        await asyncio.to_thread(context.storage.delete, key)
+        raise
 
 
-async def _put(job: Job, path: Path, role: str) -> NewFile:
-    """Store a result under the claim's fence, so that what a dead claim left is known by its number."""
+async def _measured_s(job: Job, path: Path) -> float:
+    """How long audio is whose header does not say: decoded, it tells.
+
+    Raises:
+        AudioError: it cannot be used.
+        Cancelled: the job was told to stop.
+    """
+    job.progress.report("measuring", 0.0)
+    audio = await asyncio.to_thread(
+        decode,
+        path,
+        job.scratch,
+        job.context.settings.decode_limits,
+        lambda _: job.progress.report("measuring", 0.0),  # how far it is, nobody can know
+    )
+    await asyncio.to_thread(audio.path.unlink)
+    return audio.duration_s
+
+
+async def _put(job: Job, path: Path, role: str, name: str | None = None) -> NewFile:
+    """Store a result under the claim's fence, so that what a dead claim left is known by its number.
+
+    Args:
+        name: the name clients see, where it is not the file's own.
+    """
     key = task_key(job.claim.task.id, job.claim.fence, path.name)
-    return await asyncio.to_thread(job.context.storage.put, path, key=key, role=role, name=path.name)
+    return await asyncio.to_thread(job.context.storage.put, path, key=key, role=role, name=name or path.name)
 
 
 async def _stem_track(job: Job, stem: "StemFile") -> NewTrack:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.errors import AudioError, AudioLimitExceeded, Cancelled, PipelineError
 from pipeline.song import SongPipeline
 from service.context import Context
-from service.db.models import TaskKind
+from service.db.models import TaskKind, TaskStatus
 from service.errors import LeaseLost, ServiceError
 from service.storage import task_key
 from service.store.leases import MAX_ATTEMPTS
@@ -27,6 +27,7 @@ _RENEWALS_PER_LEASE = 3  # two may be missed before the lease runs out
 _PROGRESS_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.25  # how soon a cancelled task's job is told; a read of one row
 _RETRY_DELAY_MS = 10_000
+_FIRST_OWN_FAULT = 500  # codes below are the client's: its file, its address, its credits
 _UNEXPECTED = "The generation failed for a reason that is not the audio's; the service's log has it."
 
 
@@ -102,16 +103,28 @@ class Worker:
             _log.info("task %s: succeeded", claim.task.id)
             await self._learn(outcome, progress)
             return True
-        except LeaseLost as error:
-            _log.warning("%s", error.message)
+        except LeaseLost:
+            await self._tell_loss(claim)
         except Cancelled:
-            with contextlib.suppress(LeaseLost):  # a job is also stopped because its lease is gone
+            try:
                 await leases.hand_back(claim)
                 _log.info("task %s: handed back", claim.task.id)
+            except LeaseLost:  # a job is also stopped because its lease is gone
+                await self._tell_loss(claim)
         except Exception as error:
-            with contextlib.suppress(LeaseLost):
+            try:
                 await self._give_up(claim, error)
+            except LeaseLost:
+                await self._tell_loss(claim)
         return False
+
+    async def _tell_loss(self, claim: Claim) -> None:
+        """Log why a claim is void: its owner wanted that, or another worker has the task."""
+        task = await self._context.store.tasks.find(claim.task.key_id, claim.task.id)
+        if task is None or task.status == TaskStatus.CANCELLED:  # one that was cancelled can be deleted at once
+            _log.info("task %s: cancelled", claim.task.id)
+        else:
+            _log.warning("task %s: claim %d is no longer the newest", claim.task.id, claim.fence)
 
     async def _learn(self, outcome: Outcome, progress: JobProgress) -> None:
         """Keep how fast this was, for estimates; that failing harms nobody."""
@@ -120,11 +133,16 @@ class Worker:
                 await self._context.store.speeds.learn(progress.stage_seconds, outcome.audio_s)
 
     async def _give_up(self, claim: Claim, error: Exception) -> None:
-        """Fail the task, or queue it again when another attempt may do better."""
+        """Fail the task, or queue it again when another attempt may do better.
+
+        Raises:
+            LeaseLost: somebody else has it, or nobody; nothing was written.
+        """
         if not await self._context.store.leases.holds(claim):  # cancelled, say, and its scratch folder swept away
-            return
+            raise LeaseLost(f"task {claim.task.id}: failed when the claim was void")
         known = isinstance(error, PipelineError | ServiceError)
-        _log.error("task %s: %s", claim.task.id, error, exc_info=None if known else error)
+        level = logging.INFO if _verdict(error)[0] < _FIRST_OWN_FAULT else logging.ERROR
+        _log.log(level, "task %s: %s", claim.task.id, error, exc_info=None if known else error)
         may_pass = error.retryable if isinstance(error, PipelineError) else not known
         if may_pass and claim.attempt < MAX_ATTEMPTS:
             await self._context.store.leases.retry_later(claim, _RETRY_DELAY_MS * claim.attempt)

@@ -119,6 +119,8 @@ def test_a_url_leads_to_an_ascii_name_and_a_port(url: str, host: str, port: int)
         ("//example.com/", "Only http and https"),
         ("http:///path", "no host name"),
         ("http://xn--/", "'xn--' is not a valid one"),
+        ("http://exa mple/", "'exa%20mple' is not a valid one"),
+        ("http://a*b.example/", "is not a valid one"),
         ("http://example.com:0/", "port"),
         ("http://example.com:65536/", "port"),
         ("http://example.com:12345678901234567890/", "port"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import math
 
 import pytest
 
@@ -10,6 +11,7 @@ from service.db.models import ApiKey, Task, TaskKind
 from service.errors import Conflict, PaymentRequired, TooManyRequests
 from service.prices import Price, credits, parse_prices
 from service.settings import Settings, SettingsError
+from service.store.admission import Limits, take_token
 from service.store.records import NewFile, NewTask, NewTrack, Outcome
 from support.clock import ManualClock
 
@@ -64,6 +66,30 @@ async def test_the_bucket_empties_and_fills_up_again(context: Context, key: ApiK
     for _ in range(5):
         await make(context, key)
     await refused(context, key)
+
+
+@pytest.mark.parametrize("size", range(1, 201))
+def test_a_bucket_of_any_size_holds_exactly_so_many(size: int) -> None:
+    now_ms = ManualClock().now_ms()
+    limits = Limits(rate_tasks=0, rate_seconds=10, in_flight=0, prices={})
+    key = ApiKey(rate_limit=size, bucket_full_us=0)
+    for _ in range(size):
+        take_token(key, limits, now_ms)
+    with pytest.raises(TooManyRequests):
+        take_token(key, limits, now_ms)
+    later_ms = now_ms + math.ceil(10_000 / size)  # one has come back
+    take_token(key, limits, later_ms)
+    with pytest.raises(TooManyRequests):
+        take_token(key, limits, later_ms)
+
+
+async def test_other_limits_leave_the_bucket_as_it_is(context: Context, key: ApiKey) -> None:
+    for _ in range(5):
+        await make(context, key)
+    await context.store.keys.set_limits(key.id, {"credit_limit": 1_000_000, "in_flight_limit": 50})
+    await refused(context, key)
+    await context.store.keys.set_limits(key.id, {"rate_limit": 6})
+    await make(context, key)
 
 
 async def test_a_limit_of_the_key_s_own_wins(context: Context, key: ApiKey) -> None:
@@ -172,7 +198,7 @@ async def test_a_promised_id_is_made_once_and_charged_once(context: Context, key
 
 
 def test_price_lists() -> None:
-    prices = parse_prices(" separation = 1 ".replace(" = ", "=") + ", midi=0.5+2.25/min")
+    prices = parse_prices(" separation=1 , midi=0.5+2.25/min")
     assert prices[TaskKind.SEPARATION] == Price(1000, 0)
     assert prices[TaskKind.MIDI] == Price(500, 2250)
     assert prices[TaskKind.WAV] == Price(0, 0)

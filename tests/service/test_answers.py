@@ -102,6 +102,16 @@ async def test_nobody_else_is_served_it(api: Api) -> None:
     assert (await poll(api, task_id, Authorization=f"Bearer {stranger}")).json()["code"] == 404
 
 
+def test_both_forms_of_an_answer_count() -> None:
+    body = json.dumps(list(range(2000))).encode()
+    both = len(body) + len(StoredAnswer(body, None).gzipped)
+    for max_bytes, left in ((both - 1, ""), (both, "b"), (2 * both - 1, "b"), (2 * both, "ab")):
+        kept = StoredAnswers(max_bytes)
+        kept.keep("a", StoredAnswer(body, None))
+        kept.keep("b", kept.keep("b", StoredAnswer(body, None)))  # confirmed: counted once
+        assert [name for name in "ab" if kept.known(name) is not None] == [*left]
+
+
 def test_memory_has_a_bound_and_the_least_polled_goes_first() -> None:
     kept = StoredAnswers(max_bytes=300)
     for name in ("a", "b", "c"):

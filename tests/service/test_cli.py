@@ -40,7 +40,10 @@ def test_a_key_is_created_alone_on_standard_output_listed_by_its_start_and_revok
 
 
 def test_called_wrongly(env: dict[str, str]) -> None:
-    for arguments in (["nonsense"], ["transcribe"], ["transcribe", "song.mp3"], ["keys", "create"], ["serve", "-x"]):
+    for arguments in (
+        ["nonsense"], ["transcribe"], ["transcribe", "song.mp3"], ["keys", "create"], ["serve", "-x"],
+        ["serve", "--port", "65536"],
+    ):  # fmt: skip
         ran = stemscribe(*arguments, env=env)
         assert ran.returncode == 2, arguments
         assert "Usage:" in ran.stderr
@@ -50,7 +53,7 @@ def test_called_wrongly(env: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("STEMSCRIBE_PORT", "many", "STEMSCRIBE_PORT has a value that cannot be used: 'many'"),
+        ("STEMSCRIBE_PORT", "many", "STEMSCRIBE_PORT must be a whole number, not 'many'."),
         ("STEMSCRIBE_DEVICE", "abacus", "STEMSCRIBE_DEVICE must be auto, cuda, mps or cpu, not 'abacus'."),
         ("STEMSCRIBE_ALLOW_ADDRESSES", "10.0.0.1/8", "STEMSCRIBE_ALLOW_ADDRESSES has a value that cannot be used"),
         ("STEMSCRIBE_SECRET", "short", "STEMSCRIBE_SECRET must have at least 16 bytes."),
@@ -218,11 +221,14 @@ def test_doctor_makes_nothing_and_names_a_data_folder_that_cannot_be_made(env: d
     assert stemscribe("keys", "create", "x", env=env).returncode == 0
     assert "stemscribe.db: at the newest migration" in stemscribe("doctor", env=env).stdout
     (tmp_path / "file").touch()
-    for command in (["doctor"], ["keys", "list"]):
-        ran = stemscribe(*command, env={**env, "STEMSCRIBE_DATA_DIR": str(tmp_path / "file" / "data")})
-        assert ran.returncode == 1
-        assert str(tmp_path / "file") in ran.stdout + ran.stderr
-        assert "Traceback" not in ran.stderr
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    for folder in (tmp_path / "file" / "data", Path("/proc/x"), tmp_path / "link" / "data"):
+        for command in (["doctor"], ["keys", "list"], ["serve", "--port", "0"]):
+            ran = stemscribe(*command, env={**env, "STEMSCRIBE_DATA_DIR": str(folder)})
+            assert ran.returncode == 1
+            assert str(folder) in ran.stdout + ran.stderr
+            assert "STEMSCRIBE_DATA_DIR" in ran.stdout + ran.stderr
+            assert "Traceback" not in ran.stderr
 
 
 def test_the_demo_says_why_there_is_no_key(env: dict[str, str], tmp_path: Path) -> None:

@@ -1,18 +1,25 @@
 """The schema comes from the migrations alone, and transactions keep their promises."""
 
 import asyncio
+import contextlib
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from service.context import Context
 from service.db.database import Database
 from service.db.models import ApiKey, Base, TaskKind
+from service.store.keys import KeyStore
 from service.store.records import NewTask
+from service.store.speeds import SpeedStore
 from service.store.tasks import new_task
+from support.clock import ManualClock
 
 
 async def test_migrations_make_exactly_the_tables_that_the_code_declares(database_url: str) -> None:
@@ -60,3 +67,26 @@ async def test_many_writers_at_once_all_get_through(context: Context, key: ApiKe
     claims = await asyncio.gather(*(context.store.leases.claim(f"worker {n}") for n in range(50)))
     claimed = [claim.task.id for claim in claims if claim is not None]
     assert sorted(claimed) == sorted(ids)  # each exactly once
+
+
+async def test_a_write_that_waits_too_long_fails_like_any_other_and_turns_no_key_away(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.db.database._BUSY_TIMEOUT_MS", 20)
+    path = shutil.copy(sqlite_template, tmp_path / "busy.db")
+    database = Database(f"sqlite+aiosqlite:///{path}")
+    keys = KeyStore(database, ManualClock())
+    speeds = SpeedStore(database, ManualClock())
+    created = await keys.create("mine", "digest", "hint")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):  # the refused connection is as good as before
+            with pytest.raises(OperationalError, match="database is locked"):
+                await speeds.learn({"separation": 1.0}, 1.0)
+        found = await keys.find("digest")
+        assert found is not None
+        assert (found.id, found.last_used_ms) == (created.id, None)
+        other.execute("ROLLBACK")
+    await speeds.learn({"separation": 1.0}, 1.0)
+    assert await speeds.all() == {"separation": 1.0}
+    await database.close()

@@ -227,13 +227,13 @@ async def test_a_deliverer_that_slept_past_its_hold_changes_nothing(
 
 
 async def test_a_receiver_that_hangs_holds_up_nobody_and_a_stop_waits_for_it(context: Context, key: ApiKey) -> None:
-    let_go = threading.Event()
+    let_go = threading.Semaphore(0)
     hanging: list[str] = []
     quick: list[str] = []
 
     def hang(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         hanging.append(handler.path)
-        let_go.wait()
+        let_go.acquire()
         answer(handler, 200)
 
     def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
@@ -247,9 +247,12 @@ async def test_a_receiver_that_hangs_holds_up_nobody_and_a_stop_waits_for_it(con
         running = asyncio.create_task(Deliverer(context).run(stop))
         await until(lambda: bool(quick) and len(hanging) == 4)
         stop.set()
-        await asyncio.sleep(0.3)
-        assert not running.done()
-        let_go.set()
+        let_go.release(3)
+        async with asyncio.timeout(10):
+            while [row.status_code for task_id in tasks for row in await attempts(context, task_id)].count(200) < 3:
+                assert not running.done()
+        assert not running.done()  # one is still under way
+        let_go.release()
         await asyncio.wait_for(running, 10)
     assert (quick, len(hanging)) == (["/only"], 4)
     rows = [row for task_id in tasks for row in await attempts(context, task_id)]

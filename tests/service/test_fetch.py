@@ -211,9 +211,17 @@ async def test_a_compressed_body_is_not_inflated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("/a%20song.mp3", "a song.mp3"), ("/a%2520b", "a%20b"), ("/x%2F..%2Fy%00%0A.mp3", "y.mp3"), ("/%00", "audio")],
+    [
+        ("/a%20song.mp3", "a song.mp3"),
+        ("/a%2520b", "a%20b"),
+        ("/x%2F..%2Fy%00%0A.mp3", "y.mp3"),
+        ("/%00", "audio"),
+        ("/x%2F..", "audio"),
+        ("/x%5C..", "audio"),
+        (f"/{'x' * 1500}.mp3", "x" * 196 + ".mp3"),
+    ],
 )
-async def test_a_name_is_decoded_once_and_can_be_printed(tmp_path: Path, path: str, name: str) -> None:
+async def test_a_name_is_decoded_once_and_cleaned(tmp_path: Path, path: str, name: str) -> None:
     with http_server(lambda handler, _: answer(handler, 200, SONG)) as base:
         assert (await get(base + path, tmp_path / "file")).name == name
 
@@ -350,3 +358,14 @@ async def test_one_look_up_is_both_vetted_and_reached(tmp_path: Path, monkeypatc
     with http_server(lambda handler, _: answer(handler, 200, SONG)) as base:
         url = base.replace("127.0.0.1", "song.example")
         assert (await get(f"{url}/x", tmp_path / "file")).size_bytes == len(SONG)
+
+
+async def test_what_is_no_tls_is_told_in_words(tmp_path: Path) -> None:
+    with (
+        http_server(lambda handler, _: answer(handler, 200, SONG)) as base,
+        pytest.raises(SourceFetchFailed) as failed,
+    ):
+        await get(base.replace("http:", "https:") + "/a.wav", tmp_path / "file")
+    assert "could not be fetched: its TLS handshake failed (" in failed.value.message
+    assert "_ssl" not in failed.value.message
+    assert "[" not in failed.value.message

@@ -110,12 +110,15 @@ def test_the_ledger(data_dir: Path) -> None:
     [("revoke",), ("rotate",), ("limit", "--rate", "1"), ("ledger",)],
     ids=["revoke", "rotate", "limit", "ledger"],
 )
-def test_a_name_must_mean_one_key(command: tuple[str, ...]) -> None:
+def test_a_name_must_mean_one_key(command: tuple[str, ...], data_dir: Path) -> None:
     unknown = run(*command, "nobody")
     assert unknown.exit_code == 1
     assert "key has the id or name 'nobody'; `stemscribe keys list` shows them." in unknown.stderr
     run("create", "twin")
-    run("create", "twin")
+    run("create", "other")
+    with sqlite3.connect(data_dir / "stemscribe.db") as database:  # as versions did that took a name twice
+        database.execute("UPDATE api_keys SET name = 'twin'")
+    database.close()
     ids = [key["id"] for key in listed()]
     ambiguous = run(*command, "twin")
     assert ambiguous.exit_code == 1
@@ -139,6 +142,10 @@ def test_a_revoked_key_leaves_its_name() -> None:
     ("arguments", "message"),
     [
         (("create",), "Missing argument 'NAME'"),
+        (("create", ""), "A name has 1 to 100 printable characters"),
+        (("create", "two\nlines"), "A name has 1 to 100 printable characters"),
+        (("create", "app "), "no space at either end"),
+        (("create", "x" * 101), "A name has 1 to 100 printable characters"),
         (
             ("create", "app", "--rate", "many"),
             "'many' is neither a whole number from 0 to 999999999 nor 'default'.",
@@ -161,3 +168,14 @@ def test_called_wrongly(arguments: tuple[str, ...], message: str) -> None:
 def test_an_empty_list() -> None:
     assert listed() == []
     assert run("list").stdout == ""
+
+
+def test_a_name_is_taken_as_long_as_its_key_lives() -> None:
+    assert run("create", "app").exit_code == 0
+    [key] = listed()
+    for name in ("app", key["id"]):
+        again = run("create", name)
+        assert (again.exit_code, again.stdout) == (1, "")
+        assert f"A live key has the name {name!r} already ({key['id']})" in again.stderr
+    assert len(listed()) == 1
+    assert run("create", "x" * 100).exit_code == 0

@@ -1,9 +1,10 @@
 """Claims, fences and ends of tasks: what two workers may do to one task, and what they may not."""
 
 import pytest
+import sqlalchemy as sa
 
 from service.context import Context
-from service.db.models import ApiKey, TaskKind, TaskStatus
+from service.db.models import ApiKey, Task, TaskKind, TaskStatus
 from service.errors import LeaseLost
 from service.store.leases import MAX_ATTEMPTS
 from service.store.records import Claim, NewFile, NewTask, NewTrack, Outcome, TaskRecord
@@ -125,6 +126,36 @@ async def test_the_third_silent_worker_fails_the_task_with_a_plain_reason_and_on
     assert (task.status, task.error_code) == (TaskStatus.FAILED, 500)
     assert task.error_message == "The worker stopped 3 times while working on this task."
     assert len(await context.store.outbox.claim(10, 1000)) == 1
+
+
+async def test_those_who_reap_lock_the_keys_in_one_order(context: Context, clock: ManualClock) -> None:
+    """Two that locked the same keys in two orders would wait for each other for ever."""
+    keys = [await context.store.keys.create(f"key {number}", f"digest {number}", "hint") for number in range(4)]
+    for key in sorted(keys, key=lambda key: key.id, reverse=True):
+        clock.advance(1)
+        await queue(context, key)
+    async with context.database.write() as session:  # there is something to give back
+        await session.execute(sa.update(Task).values(credits=1000))
+    for _ in range(MAX_ATTEMPTS - 1):
+        for _ in keys:
+            await claim(context)
+        clock.advance(31)
+        await context.store.leases.reap()
+    for _ in keys:
+        await claim(context)
+    clock.advance(31)
+    locked: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: tuple[str, ...], *_: object) -> None:
+        if statement.startswith("SELECT") and "FROM api_keys" in statement:
+            locked.append(parameters[0])
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        assert len(await context.store.leases.reap()) == len(keys)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert locked == sorted(key.id for key in keys)
 
 
 async def test_no_callback_is_owed_where_none_was_asked_for(context: Context, key: ApiKey) -> None:

@@ -10,6 +10,14 @@ FIRST_ROWS = """
 INSERT INTO api_keys (id, name, digest, hint, created_ms) VALUES ('k', 'mine', 'd', 'h', 1);
 INSERT INTO tasks (id, key_id, kind, status, params, progress, due_ms, attempt, fence, created_ms)
     VALUES ('t', 'k', 'midi', 'succeeded', '{}', 1.0, 1, 1, 1, 1);
+INSERT INTO tasks (id, key_id, kind, status, params, progress, error_code, error_message, due_ms, attempt, fence,
+    created_ms) VALUES ('gone', 'k', 'wav', 'failed', '{}', 0, 404, 'Gone.', 1, 1, 1, 1);
+INSERT INTO tasks (id, key_id, kind, status, params, progress, error_code, error_message, due_ms, attempt, fence,
+    created_ms) VALUES ('broken', 'k', 'wav', 'failed', '{}', 0, 422, 'Broken.', 1, 1, 1, 1);
+INSERT INTO tasks (id, key_id, kind, status, params, progress, error_code, error_message, due_ms, attempt, fence,
+    created_ms) VALUES ('lost', 'k', 'wav', 'failed', '{}', 0, 501, 'Lost.', 1, 1, 1, 1);
+INSERT INTO tasks (id, key_id, kind, status, params, progress, stage, lease_owner, lease_until_ms, due_ms, attempt,
+    fence, created_ms) VALUES ('r', 'k', 'separation', 'running', '{}', 0.5, 'separating', 'one', 9, 1, 1, 1, 1);
 INSERT INTO files (id, task_id, role, name, mime_type, storage_key, size_bytes, sha256, created_ms)
     VALUES ('f', 't', 'stem', 'bass.flac', 'audio/flac', 'x', 1, 's', 1);
 INSERT INTO tracks (id, task_id, file_id, stem, position, duration_s) VALUES ('a', 't', 'f', 'bass', 0, 1.5);
@@ -50,14 +58,19 @@ async def test_the_second_migration_keeps_what_is_there(database_url: str) -> No
     assert await database.at_head()
     [note] = await rows(database, "instrument_notes")
     assert bytes(note["notes"]) == b'[{"pitch": 40, "start": 0.5, "end": 1.0, "velocity": 0.8}]'  # type: ignore[call-overload]
-    [task] = await rows(database, "tasks")
-    assert (task["dialect"], task["credits"], task["audio_s"]) == ("kie", 0, None)
+    tasks = {task["id"]: task for task in await rows(database, "tasks")}
+    assert {(task["dialect"], task["credits"], task["audio_s"]) for task in tasks.values()} == {("kie", 0, None)}
+    assert {name: task["error_name"] for name, task in tasks.items()} == {
+        "t": None, "r": None, "gone": "not_found", "broken": "audio_error", "lost": "internal_error",
+    }  # fmt: skip
+    assert (tasks["r"]["status"], tasks["r"]["lease_owner"], tasks["r"]["stage"]) == ("running", "one", "separating")
     [key] = await rows(database, "api_keys")
-    assert (key["credits_spent"], key["credit_limit"], key["bucket_full_ms"]) == (0, None, 0)
+    assert (key["credits_spent"], key["credit_limit"], key["bucket_full_us"]) == (0, None, 0)
     for table in ("files", "tracks", "outbox", "deliveries"):
         assert len(await rows(database, table)) == 1, table
     await migrate(database, "0001")
-    for table in ("tasks", "api_keys", "files", "tracks", "instrument_notes", "outbox", "deliveries"):
+    assert len(await rows(database, "tasks")) == 5
+    for table in ("api_keys", "files", "tracks", "instrument_notes", "outbox", "deliveries"):
         assert len(await rows(database, table)) == 1, table
     await database.upgrade()
     await database.close()

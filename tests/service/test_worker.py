@@ -3,15 +3,18 @@
 import asyncio
 import inspect
 import json
+import logging
 import os
+import uuid
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ModelUnavailable
+from pipeline.errors import CorruptAudio, ModelUnavailable
 from pipeline.song import Report, SongPipeline
 from service.context import Context
 from service.db.models import ApiKey, Task, TaskKind, TaskStatus
+from service.errors import SourceFetchFailed
 from service.storage import task_key
 from service.store.leases import MAX_ATTEMPTS
 from service.store.records import NewTask, NewTrack, TaskRecord
@@ -31,10 +34,9 @@ def stored_files(context: Context) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-async def upload(context: Context, key: ApiKey, content: bytes = b"song" * 100) -> TaskRecord:
+async def upload(context: Context, key: ApiKey, content: bytes = b"song" * 100, task_id: str = "ab" * 16) -> TaskRecord:
     path = context.storage.scratch_dir / "incoming"
     path.write_bytes(content)
-    task_id = "ab" * 16
     file = context.storage.put(path, key=task_key(task_id, "source.wav"), role="source", name="song.wav")
     return await context.store.tasks.create_upload(
         key_id=key.id, task_id=task_id, track=NewTrack(file, None, 1.0), params={}
@@ -251,3 +253,52 @@ async def test_a_stale_half_upload_is_swept_and_a_fresh_one_is_not(context: Cont
     await Janitor(context).reap_leases()
     assert fresh.exists()
     assert not stale.exists()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, bool]]:
+    """Level, text, and whether there is a traceback, of what the worker logged."""
+    return [
+        (entry.levelno, entry.getMessage(), entry.exc_info is not None)
+        for entry in caplog.records
+        if entry.name == "service.worker.worker"
+    ][1:]  # without the attempt's beginning
+
+
+async def test_a_task_that_is_cancelled_while_it_runs_is_logged_so(
+    context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    loop = asyncio.get_running_loop()
+    for ends in ("well", "badly"):
+        caplog.clear()
+        task = await queue_separation(context, key, await upload(context, key, task_id=f"{ends:a<32}"))
+
+        def cancel(_: Report, task_id: str = task.id, ends: str = ends) -> None:
+            asyncio.run_coroutine_threadsafe(context.store.leases.cancel(task_id), loop).result(10)
+            if ends == "badly":
+                raise ZeroDivisionError
+
+        pipeline.during = cancel
+        await worker.run_once()
+        assert told(caplog) == [(logging.INFO, f"task {task.id}: cancelled", False)]
+
+
+async def test_only_our_own_faults_are_logged_as_errors(
+    context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for error, level, has_traceback in (
+        (CorruptAudio("The file breaks off."), logging.INFO, False),
+        (SourceFetchFailed("It answered with HTTP status 404."), logging.INFO, False),
+        (ModelUnavailable("The hub does not answer."), logging.ERROR, False),
+        (ZeroDivisionError("oh"), logging.ERROR, True),
+    ):
+        caplog.clear()
+        task = await queue_separation(context, key, await upload(context, key, task_id=uuid.uuid4().hex))
+
+        def fail(_: Report, error: Exception = error) -> None:
+            raise error
+
+        pipeline.during = fail
+        await worker.run_once()
+        assert told(caplog) == [(level, f"task {task.id}: {error}", has_traceback)]

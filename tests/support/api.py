@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from service.callbacks import callback_body
+from service.callbacks import callback_body, shows_notes
 from service.context import Context
 from service.worker.deliveries import RETRY_DELAYS_S, Deliverer
 from service.worker.worker import Worker
@@ -81,7 +81,7 @@ class Api:
     async def callback_body(self, task_id: str) -> dict[str, Any]:
         """What the task's callback sends; that it is sent is tested with real receivers elsewhere."""
         assert task_id in {item.task_id for item in await self.context.store.outbox.claim(100, 0)}
-        record = await self.context.store.tasks.record(task_id)
+        record = await self.context.store.tasks.record(task_id, with_notes=shows_notes)
         assert record is not None
         return json.loads(callback_body(record, self.context.links))
 

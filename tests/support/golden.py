@@ -4,32 +4,50 @@ import dataclasses
 import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import CorruptAudio
 from pipeline.song import Report
+from service.db.models import OutboxState
 from support.api import CALLBACK, Api
 from support.audio import wav_bytes
 from support.servers import answer, http_server
 
 FOLDER = Path(__file__).parents[1] / "wire" / "golden"
-_LINK = re.compile(r"http://stemscribe\.test/files/[0-9a-f]{32}/([^?\"]+)\?exp=(\d+)&sig=[\w-]+")
 _SERVER = re.compile(r"http://127\.0\.0\.1:\d+")
-_HEX_ID = re.compile(r"\b[0-9a-f]{32}\b")
-_AUDIO_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_ID = re.compile(
+    r"http://stemscribe\.test/files/(?P<file>[0-9a-f]{32})/(?P<name>[^?\"]+)\?exp=(?P<expires>\d+)&sig=[\w-]+"
+    r"|\b(?P<task>[0-9a-f]{32})\b"
+    r"|\b(?P<audio>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"
+)
 
 Exchange = dict[str, Any]
 Exchanges = AsyncIterator[tuple[str, Exchange]]
 
 
-def normalised(exchange: Exchange) -> Exchange:
-    """Ids and signatures by what they are; the time is the tests' own and stays."""
-    text = _LINK.sub(r"<link to \1 until \2>", json.dumps(exchange, ensure_ascii=False))
-    text = _SERVER.sub("http://server.example", text)
-    return json.loads(_AUDIO_ID.sub("<audio id>", _HEX_ID.sub("<task id>", text)))
+class Names:
+    """Names for the ids of a group of exchanges: what each is, and which one, counted as they appear."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[str]] = {"task": [], "audio": [], "file": []}
+
+    def normalised(self, exchange: Exchange) -> Exchange:
+        """An exchange with its ids by their names, and no signatures; the time is the tests' own and stays."""
+        text = _SERVER.sub("http://server.example", json.dumps(exchange, ensure_ascii=False))
+        return json.loads(_ID.sub(self._name, text))
+
+    def _name(self, match: re.Match[str]) -> str:
+        [(kind, found)] = [(kind, match[kind]) for kind in self._known if match[kind]]
+        known = self._known[kind]
+        if found not in known:
+            known.append(found)
+        number = known.index(found) + 1
+        if kind == "file":
+            return f"<link to file {number}, {match['name']}, until {match['expires']}>"
+        return f"<{kind} {number}>"
 
 
 def golden(name: str) -> Exchange:
@@ -51,12 +69,26 @@ class _Recorder:
         self.api = api
         self.last: dict[str, Any] = {}
 
-    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: bool = True) -> Exchange:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        key: bool = True,
+        shown_headers: Sequence[str] = (),
+    ) -> Exchange:
         headers = self.api.headers if key else {}
         response = await self.api.http.request(method, path, json=body, headers=headers)
         self.last = response.json()
         request = {"method": method, "path": path, **({} if body is None else {"body": body})}
-        return {"request": request, "status": response.status_code, "answer": self.last}
+        shown = {name: response.headers[name] for name in shown_headers if name in response.headers}
+        return {
+            "request": request,
+            "status": response.status_code,
+            **({"headers": shown} if shown else {}),
+            "answer": self.last,
+        }
 
     @property
     def data(self) -> dict[str, Any]:
@@ -76,13 +108,31 @@ class _Recorder:
     async def callback(self, task_id: str) -> Exchange:
         return {"callback": await self.api.callback_body(task_id)}
 
+    async def spend_attempts(self, task_id: str) -> None:
+        """Give a task's callback up, as after its last attempt."""
+        outbox = self.api.context.store.outbox
+        [owed] = [item for item in await outbox.claim(100, 0) if item.task_id == task_id]
+        gone = {"due_ms": owed.due_ms, "status_code": None, "error": "no answer within 15 s"}
+        assert await outbox.settle(owed, state=OutboxState.DEAD, **gone)
+
+    async def limited(self, path: str, body: dict[str, Any], *, n_before: int, **limits: int) -> Exchange:
+        """Ask, after so many times before, with a key that has such limits; the header that tells of them is kept."""
+        keys = self.api.context.store.keys
+        assert await keys.set_limits("tests", limits) == 1
+        for _ in range(n_before):
+            assert (await self.ask("POST", path, body))["answer"]["code"] == 200
+        exchange = await self.ask("POST", path, body, shown_headers=("Retry-After",))
+        assert await keys.set_limits("tests", dict.fromkeys(limits)) == 1
+        return exchange
+
 
 async def exchanges(api: Api) -> Exchanges:
     """Every exchange with its name, in the order of a client that uses all there is."""
     record = _Recorder(api)
-    for group in (_uploads, _separations, _midi, _wav, _jobs, _account, _errors):
+    for group in (_uploads, _separations, _midi, _wav, _jobs, _account, _errors, _limits):
+        names = Names()
         async for name, exchange in group(record):
-            yield name, normalised(exchange)
+            yield name, names.normalised(exchange)
 
 
 async def _uploads(record: _Recorder) -> Exchanges:
@@ -126,6 +176,16 @@ async def _separations(record: _Recorder) -> Exchanges:
     await record.work_in_vain()
     yield "vocal-removal-record-info.failed", await record.ask("GET", info + task_id)
     yield "vocal-removal-callback.failed", await record.callback(task_id)
+    await record.ask("POST", generate, by_id)
+    task_id = record.data["taskId"]
+    await record.ask("DELETE", f"/v1/tasks/{task_id}")
+    yield "vocal-removal-record-info.cancelled", await record.ask("GET", info + task_id)
+    yield "vocal-removal-callback.cancelled", await record.callback(task_id)
+    await record.ask("POST", generate, by_id)
+    task_id = record.data["taskId"]
+    await record.api.work()
+    await record.spend_attempts(task_id)
+    yield "vocal-removal-record-info.callback-exception", await record.ask("GET", info + task_id)
 
 
 async def _midi(record: _Recorder) -> Exchanges:
@@ -158,6 +218,14 @@ async def _wav(record: _Recorder) -> Exchanges:
     yield "wav-record-info.success", await record.ask("GET", info + task_id)
     yield "wav-callback", await record.callback(task_id)
     yield "wav-generate.exists", await record.ask("POST", generate, body)
+    await record.spend_attempts(task_id)
+    yield "wav-record-info.callback-exception", await record.ask("GET", info + task_id)
+    other = {**record.api.source(await record.api.upload()), "callBackUrl": CALLBACK}
+    await record.ask("POST", generate, other)
+    task_id = record.data["taskId"]
+    await record.work_in_vain()
+    yield "wav-record-info.failed", await record.ask("GET", info + task_id)
+    yield "wav-callback.failed", await record.callback(task_id)
 
 
 async def _jobs(record: _Recorder) -> Exchanges:
@@ -177,6 +245,12 @@ async def _jobs(record: _Recorder) -> Exchanges:
         await record.api.work()
         yield f"jobs-recordInfo.{model}", await record.ask("GET", info + task_id)
         yield f"jobs-callback.{model}", await record.callback(task_id)
+    body = {"model": "ai-music-api/separate-vocals", "callBackUrl": CALLBACK, "input": separate}
+    await record.ask("POST", create, body)
+    task_id = record.data["taskId"]
+    await record.work_in_vain()
+    yield "jobs-recordInfo.failed", await record.ask("GET", info + task_id)
+    yield "jobs-callback.failed", await record.callback(task_id)
 
 
 async def _account(record: _Recorder) -> Exchanges:
@@ -199,3 +273,11 @@ async def _errors(record: _Recorder) -> Exchanges:
     stem = {"audioUrl": "http://93.184.215.14/a", "type": "split_stem_advanced", "callBackUrl": CALLBACK}
     generate = "/api/v1/vocal-removal/generate"
     yield "error.stem-name", await record.ask("POST", generate, {**stem, "stemName": "Accordion"})
+
+
+async def _limits(record: _Recorder) -> Exchanges:
+    generate = "/api/v1/vocal-removal/generate"
+    body = {**record.api.source(await record.api.upload()), "callBackUrl": CALLBACK}
+    yield "error.credits", await record.limited(generate, body, n_before=0, credit_limit=0)
+    yield "error.rate", await record.limited(generate, body, n_before=1, rate_limit=1)
+    yield "error.in-flight", await record.limited(generate, body, n_before=0, in_flight_limit=1)

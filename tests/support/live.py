@@ -40,6 +40,7 @@ class Live:
     token: str
     other_token: str  # of a key that must see nothing of the first one's
     stop: Callable[[], None]  # asks the service to stop, and returns at once
+    revoke: Callable[[str], None]  # revokes the key of this name ("one", "other")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -70,6 +71,7 @@ class _Service:
         self.error: BaseException | None = None
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context: Context | None = None
 
     def run(self) -> None:
         try:
@@ -83,9 +85,15 @@ class _Service:
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
 
+    def revoke(self, name: str) -> None:
+        assert self._loop is not None
+        assert self._context is not None
+        revoking = asyncio.run_coroutine_threadsafe(self._context.store.keys.revoke(name), self._loop)
+        assert revoking.result(STOP_TIMEOUT_S) == 1
+
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        context = Context(self._settings)
+        context = self._context = Context(self._settings)
         await context.database.upgrade()
         self.tokens = [await create_key(context, name) for name in ("one", "other")]
         worker = Worker(context, self._pipeline, "tester")  # type: ignore[arg-type]
@@ -140,7 +148,7 @@ def live_service(data_dir: Path, *, pipeline: FakePipeline | None = None, **sett
             assert service.started.wait(START_TIMEOUT_S), "the service did not start in time"
             if service.error is not None:
                 raise service.error
-            yield Live(f"http://127.0.0.1:{port}", *service.tokens, stop=service.stop)
+            yield Live(f"http://127.0.0.1:{port}", *service.tokens, stop=service.stop, revoke=service.revoke)
         finally:
             service.stop()
             thread.join(STOP_TIMEOUT_S)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -104,7 +105,7 @@ def running_service(data_dir: Path, **settings: str) -> Iterator[RunningService]
     """Start ``stemscribe serve`` and wait until it is ready; whatever is left of it is killed at the end."""
     port = free_port()
     env = environment(data_dir, **{"port": str(port), "allow_addresses": "127.0.0.0/8", **settings})
-    token = stemscribe("keys", "create", "tests", env=env).stdout.strip()
+    token = stemscribe("keys", "create", f"tests {secrets.token_hex(8)}", env=env).stdout.strip()
     log = data_dir / "service.log"
     with log.open("wb") as log_file:
         process = subprocess.Popen(

@@ -1,6 +1,10 @@
 """``Idempotency-Key``: the same request, however often and however simultaneously, is carried out once."""
 
 import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,10 +13,13 @@ from sqlalchemy import text
 
 from service.api import idempotency
 from service.api.app import create_app
+from service.api.incoming import stored_source
 from service.context import Context
-from service.db.models import TaskKind
+from service.db.models import Task, TaskKind
+from service.errors import Conflict
 from service.keys import create_key
 from service.settings import Settings
+from service.store.records import NewTask
 from support.api import CALLBACK, Api
 from support.audio import wav_bytes
 from support.clock import ManualClock
@@ -34,6 +41,63 @@ async def n_tasks(api: Api, kind: TaskKind = TaskKind.SEPARATION) -> int:
     return len(await api.context.store.tasks.list(key.id, status=None, kind=kind, before=None, limit=1000))
 
 
+@asynccontextmanager
+async def other_process(settings: Settings, clock: ManualClock) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of another process over the same database and storage."""
+    other = Context(settings, clock)
+    transport = httpx.ASGITransport(create_app(other))
+    async with httpx.AsyncClient(transport=transport, base_url="http://stemscribe.test") as http:
+        yield http
+    await other.close()
+
+
+class SlowBody:
+    """A body whose second half is sent when it is allowed to end."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.may_end = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content[: len(self._content) // 2]
+        await self.may_end.wait()
+        yield self._content[len(self._content) // 2 :]
+
+
+def form_of(content: bytes) -> bytes:
+    return b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n%s\r\n--b--\r\n' % content
+
+
+async def upload_form(http: httpx.AsyncClient, api: Api, content: Any) -> httpx.Response:
+    headers = {**api.headers, "Idempotency-Key": "one", "Content-Type": "multipart/form-data; boundary=b"}
+    return await http.post("/api/file-stream-upload", content=content, headers=headers)
+
+
+async def locked_until(context: Context) -> int:
+    """When the lock of the only promise runs out; 0 while there is none."""
+    async with context.database.read() as session:
+        return await session.scalar(text("SELECT locked_until_ms FROM idempotency")) or 0
+
+
+async def until(reached: Callable[[int], bool], context: Context) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if reached(await locked_until(context)):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def lose_the_answer(context: Context, clock: ManualClock) -> None:
+    """What a process leaves that is killed between making something and keeping the answer; its lock runs out."""
+    async with context.database.write() as session:
+        await session.execute(text("UPDATE idempotency SET status_code = NULL, body = NULL"))
+    clock.advance(31)
+
+
+def stored_files(api: Api) -> list[Path]:
+    return [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
+
+
 async def test_two_hundred_at_once_make_one_task(api: Api) -> None:
     body = await separation(api)
     answers = await asyncio.gather(*(ask(api, "one", body) for _ in range(200)))
@@ -46,11 +110,8 @@ async def test_two_hundred_at_once_make_one_task(api: Api) -> None:
 async def test_across_a_restart(api: Api, settings: Settings, clock: ManualClock) -> None:
     body = await separation(api)
     first = await ask(api, "one", body)
-    restarted = Context(settings, clock)
-    transport = httpx.ASGITransport(create_app(restarted))
-    async with httpx.AsyncClient(transport=transport, base_url="http://stemscribe.test") as http:
+    async with other_process(settings, clock) as http:
         second = await http.post(GENERATE, json=body, headers={**api.headers, "Idempotency-Key": "one"})
-    await restarted.close()
     assert second.content == first.content
     assert second.headers["content-type"] == first.headers["content-type"]
     assert await n_tasks(api) == 1
@@ -58,14 +119,11 @@ async def test_across_a_restart(api: Api, settings: Settings, clock: ManualClock
 
 async def test_two_processes_at_once(api: Api, settings: Settings, clock: ManualClock) -> None:
     body = await separation(api)
-    other = Context(settings, clock)
-    transport = httpx.ASGITransport(create_app(other))
-    async with httpx.AsyncClient(transport=transport, base_url="http://stemscribe.test") as http:
-        headers = {**api.headers, "Idempotency-Key": "one"}
+    headers = {**api.headers, "Idempotency-Key": "one"}
+    async with other_process(settings, clock) as http:
         answers = await asyncio.gather(
             *(client.post(GENERATE, json=body, headers=headers) for client in (api.http, http) for _ in range(5))
         )
-    await other.close()
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert await n_tasks(api) == 1
@@ -115,12 +173,9 @@ async def test_an_error_is_not_kept(api: Api) -> None:
 async def test_a_crash_between_making_and_answering_makes_nothing_twice(
     api: Api, context: Context, clock: ManualClock
 ) -> None:
-    """What a process killed there leaves: the promise, the task, no answer."""
     body = await separation(api)
     first = await ask(api, "one", body)
-    async with context.database.write() as session:
-        await session.execute(text("UPDATE idempotency SET status_code = NULL, body = NULL, fingerprint = NULL"))
-    clock.advance(31)  # its lock has run out
+    await lose_the_answer(context, clock)
     second = await ask(api, "one", body)
     assert second.json() == first.json()
     assert await n_tasks(api) == 1
@@ -132,7 +187,7 @@ async def test_a_repeat_waits_for_another_process_and_then_says_so(
     monkeypatch.setattr(idempotency, "_WAIT_S", 0.3)
     key = await context.store.keys.find(context.secrets.key_digest(api.token))
     assert key is not None
-    await context.store.idempotency.begin(key.id, "one", f"POST {GENERATE}?")
+    await context.store.idempotency.begin(key.id, "one", hashlib.sha256(f"POST {GENERATE}?".encode()).hexdigest())
     body = await separation(api)
     waiting = await ask(api, "one", body)
     assert (waiting.json()["code"], waiting.headers["retry-after"]) == (409, "1")
@@ -176,3 +231,154 @@ async def test_repeats_take_no_tokens(api: Api) -> None:
     refused = await ask(api, "two", body)
     assert (refused.status_code, refused.json()["code"]) == (429, 429)
     assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_repeat_waits_in_the_same_process_and_then_says_so(
+    api: Api, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_WAIT_S", 0.2)
+    slow = SlowBody(form_of(wav_bytes()))
+    first = asyncio.create_task(upload_form(api.http, api, slow))
+    await until(lambda locked_ms: locked_ms > 0, context)
+    async with asyncio.timeout(5):
+        waiting = await upload_form(api.http, api, form_of(wav_bytes()))
+    assert (waiting.status_code, waiting.headers["retry-after"]) == (409, "1")
+    slow.may_end.set()
+    assert (await first).status_code == 200
+    assert "idempotent-replayed" in (await upload_form(api.http, api, form_of(wav_bytes()))).headers
+
+
+async def test_a_request_that_takes_long_is_not_taken_for_dead(
+    api: Api, context: Context, settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_WAIT_S", 0.2)
+    monkeypatch.setattr(idempotency, "_RENEW_EVERY_S", 0.01)
+    slow = SlowBody(form_of(wav_bytes()))
+    first = asyncio.create_task(upload_form(api.http, api, slow))
+    await until(lambda locked_ms: locked_ms > 0, context)
+    for _ in range(3):
+        clock.advance(25)
+        await until(lambda locked_ms: locked_ms >= clock.now_ms() + 30_000, context)
+    async with other_process(settings, clock) as http:
+        assert (await upload_form(http, api, form_of(wav_bytes()))).status_code == 409
+    slow.may_end.set()
+    assert (await first).status_code == 200
+
+
+@pytest.mark.parametrize("length_s", [1.0, 2.0], ids=["the same file", "another file"])
+async def test_a_request_that_was_taken_for_dead_changes_nothing_any_more(
+    api: Api, context: Context, settings: Settings, clock: ManualClock, length_s: float
+) -> None:
+    """A process that stood still for longer than its lock, while another carried the request out."""
+    slow = SlowBody(form_of(wav_bytes(1.0)))
+    stalled = asyncio.create_task(upload_form(api.http, api, slow))
+    await until(lambda locked_ms: locked_ms > 0, context)
+    clock.advance(31)
+    async with other_process(settings, clock) as http:
+        taken_over = await upload_form(http, api, form_of(wav_bytes(length_s)))
+    assert taken_over.status_code == 200
+    slow.may_end.set()
+    late = await stalled
+    assert (late.status_code, late.headers["retry-after"]) == (409, "1")
+    repeat = await upload_form(api.http, api, form_of(wav_bytes(length_s)))
+    assert repeat.content == taken_over.content
+    assert "idempotent-replayed" in repeat.headers
+    assert await api.get_bytes(repeat.json()["data"]["downloadUrl"]) == wav_bytes(length_s)
+    assert len(stored_files(api)) == 1
+    assert await n_tasks(api, TaskKind.UPLOAD) == 1
+
+
+async def test_an_attempt_that_fails_leaves_the_file_of_another(api: Api, context: Context, tmp_path: Path) -> None:
+    """Both under one promise, with the same file."""
+    key = await context.store.keys.find(context.secrets.key_digest(api.token))
+    assert key is not None
+    content, task_id = wav_bytes(), "a" * 32
+
+    def attempt() -> Any:
+        path = context.storage.scratch_dir / "sent"
+        path.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return stored_source(path, task_id=task_id, name="a.wav", sha256=sha256, context=context)
+
+    async with attempt() as track:
+        await context.store.tasks.create_upload(key_id=key.id, task_id=task_id, track=track, params={})
+    with pytest.raises(Conflict):
+        async with attempt():
+            raise Conflict("refused")
+    assert [path.read_bytes() for path in stored_files(api)] == [content]
+
+
+async def test_an_upload_repeated_after_a_crash_finds_the_first_ones_file(
+    api: Api, context: Context, clock: ManualClock
+) -> None:
+    first = await upload_form(api.http, api, form_of(wav_bytes()))
+    await lose_the_answer(context, clock)
+    assert (await upload_form(api.http, api, form_of(wav_bytes()))).json()["data"] == first.json()["data"]
+    assert len(stored_files(api)) == 1
+
+
+async def test_after_a_crash_another_body_is_a_conflict_and_the_first_goes_on(
+    api: Api, context: Context, clock: ManualClock
+) -> None:
+    body = await separation(api)
+    first = await ask(api, "one", body)
+    await lose_the_answer(context, clock)
+    for _ in range(2):
+        other = await ask(api, "one", {**body, "type": "separate_vocal"})
+        assert (other.json()["code"], "another body" in other.json()["msg"]) == (409, True)
+    assert (await ask(api, "one", body)).json() == first.json()
+    assert await n_tasks(api) == 1
+
+
+async def test_the_body_is_written_down_before_anything_is_made(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = await separation(api)
+
+    async def fails(new: NewTask, once: bool = False) -> Task:
+        raise RuntimeError("the database is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(api.context.store.tasks), "create", staticmethod(fails))
+        assert (await ask(api, "one", body)).status_code == 500
+    assert (await ask(api, "one", {**body, "type": "separate_vocal"})).json()["code"] == 409
+    assert (await ask(api, "one", body)).json()["code"] == 200
+
+
+async def test_a_refusal_after_a_crash_does_not_forget_what_was_made(
+    api: Api, context: Context, clock: ManualClock
+) -> None:
+    body = await separation(api)
+    await ask(api, "one", body)
+    await lose_the_answer(context, clock)
+    await api.http.delete(f"/v1/tasks/{body['taskId']}", headers=api.headers)
+    assert (await ask(api, "one", body)).json()["code"] == 422  # its source is gone
+    assert (await ask(api, "one", await separation(api))).json()["code"] == 409
+    assert await n_tasks(api) == 1
+
+
+async def test_a_path_that_no_database_can_hold(api: Api) -> None:
+    answer = await api.http.post("/v1/tasks/%00/redeliver", headers={**api.headers, "Idempotency-Key": "one"})
+    assert answer.status_code == 404
+
+
+async def test_a_repeat_has_the_headers_too(api: Api) -> None:
+    headers = {**api.headers, "Idempotency-Key": "one"}
+    song = {"url": (await api.upload())["downloadUrl"]}
+    first = await api.http.post("/v1/transcriptions", json=song, headers=headers)
+    second = await api.http.post("/v1/transcriptions", json=song, headers=headers)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert "idempotent-replayed" in second.headers
+    for name in ("location", "content-type", "content-length"):
+        assert second.headers[name] == first.headers[name]
+
+
+async def test_a_body_that_nobody_reads_is_compared_too(api: Api) -> None:
+    task_id = (await api.separated())["taskId"]
+
+    async def redeliver(body: dict[str, Any]) -> httpx.Response:
+        return await ask(api, "one", body, f"/v1/tasks/{task_id}/redeliver")
+
+    first = await redeliver({"why": "lost"})
+    assert first.status_code == 202
+    repeat = await redeliver({"why": "lost"})
+    assert (repeat.status_code, repeat.content) == (202, first.content)
+    assert (await redeliver({"why": "again"})).status_code == 409

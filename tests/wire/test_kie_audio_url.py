@@ -2,13 +2,14 @@
 
 import dataclasses
 import ipaddress
+from urllib.parse import urlsplit
 
 import pytest
 
 from pipeline.errors import ModelUnavailable
 from pipeline.song import Report
 from service.settings import Settings
-from support.api import Api
+from support.api import CALLBACK, Api
 from support.audio import wav_bytes
 from support.servers import answer, http_server
 
@@ -72,3 +73,14 @@ async def test_what_cannot_be_had_or_heard_fails_with_its_reason(
     assert message in done["errorMessage"]
     stored = [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
     assert stored == list(api.context.storage.scratch_dir.iterdir()) == []
+
+
+async def test_a_link_to_nothing_names_its_field(api: Api) -> None:
+    url = (await api.upload())["downloadUrl"]
+    file_id = urlsplit(url).path.split("/")[2]
+    nothing = url.replace(file_id, "0" * 32)
+    native = await api.http.post("/v1/transcriptions", json={"url": nothing}, headers=api.headers)
+    assert native.status_code == 422
+    assert native.json()["errors"] == [{"field": "url", "detail": "Record does not exist"}]
+    kie = await api.post("/api/v1/vocal-removal/generate", {"audioUrl": nothing, "callBackUrl": CALLBACK})
+    assert (kie["code"], kie["msg"]) == (422, "Record does not exist")

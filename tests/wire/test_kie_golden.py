@@ -9,7 +9,7 @@ import json
 import pytest
 
 from support.api import Api
-from support.golden import FOLDER, exchanges, golden, write_golden
+from support.golden import FOLDER, Names, exchanges, golden, write_golden
 
 
 async def test_every_exchange_is_the_committed_one(api: Api, request: pytest.FixtureRequest) -> None:
@@ -22,3 +22,17 @@ async def test_every_exchange_is_the_committed_one(api: Api, request: pytest.Fix
         # As text: 1 and 1.0, and the order of fields, are differences too.
         assert json.dumps(exchange, indent=1) == json.dumps(golden(name), indent=1), name
     assert seen == {path.stem for path in FOLDER.glob("*.json")}
+
+
+def test_mixed_up_ids_are_a_difference() -> None:
+    tasks, audio = ("a" * 32, "b" * 32), "00000000-0000-0000-0000-00000000000a"
+    link = f"http://stemscribe.test/files/{'c' * 32}/a%20b.wav?exp=180&sig=x-_y"
+    names = Names()
+    assert names.normalised({"data": {"taskId": tasks[0], "id": audio}}) == {
+        "data": {"taskId": "<task 1>", "id": "<audio 1>"}
+    }
+    later = {"path": f"/x?taskId={tasks[1]}", "param": f'{{"id":"{tasks[0]}","url":"{link}"}}'}
+    assert names.normalised(later) == {
+        "path": "/x?taskId=<task 2>",
+        "param": '{"id":"<task 1>","url":"<link to file 1, a%20b.wav, until 180>"}',
+    }

@@ -1,8 +1,9 @@
 """Uploads: their answer field by field, and every refusal with its real HTTP status."""
 
+import base64
 import dataclasses
-import hashlib
 import ipaddress
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -85,7 +86,7 @@ async def test_names_are_only_names(api: Api, name: str) -> None:
     assert "/" not in shown
     assert "\\" not in shown
     stored = [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
-    assert [path.name for path in stored] == [f"source-{hashlib.sha256(wav_bytes()).hexdigest()[:16]}.wav"]
+    assert [bool(re.fullmatch(r"source-[0-9a-f]{32}\.wav", path.name)) for path in stored] == [True]
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,21 @@ async def test_unknown_upload_paths_keep_the_upload_envelope(api: Api) -> None:
     response = await api.http.post("/api/file-carrier-pigeon-upload", json={}, headers=api.headers)
     assert response.status_code == 404
     assert set(response.json()) == {"success", "code", "msg"}
+
+
+@pytest.mark.parametrize("field", ["uploadPath", "fileName"])
+async def test_names_have_a_limit_however_a_file_is_sent(api: Api, field: str) -> None:
+    async def send(value: str) -> list[Any]:
+        with http_server(lambda handler, _: answer(handler, 200, wav_bytes())) as base:
+            by_url = {"fileUrl": f"{base}/a.wav", field: value}
+            as_base64 = {"base64Data": base64.b64encode(wav_bytes()).decode(), field: value}
+            return [
+                await post_file(api, wav_bytes(), **{field: value}),
+                await api.http.post("/api/file-url-upload", json=by_url, headers=api.headers),
+                await api.http.post("/api/file-base64-upload", json=as_base64, headers=api.headers),
+            ]
+
+    assert [response.status_code for response in await send("x" * 1024)] == [200, 200, 200]
+    for response in await send("x" * 1025):
+        assert (response.status_code, response.json()["code"]) == (400, 400)
+        assert response.json()["msg"] == f"{field} is longer than 1024 characters."

@@ -3,18 +3,21 @@
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 import jsonschema_rs
 import pytest
+from litestar.testing import RequestFactory
 
 from service import errors
 from service.api.documentation import complete, example_of, operations
-from service.api.documented_errors import ERRORS
+from service.api.documented_errors import DIALECTS, ERRORS, Dialect
 from service.api.documented_files import DOWNLOADS
 from service.api.documented_links import LINKS
 from service.api.documented_requests import REQUIRED
+from service.api.errors import kie_answer, problem_answer, upload_answer
 from support.api import Api
 from wire.refresh_openapi import SNAPSHOT, as_text, document
 
@@ -193,9 +196,51 @@ def test_links_lead_to_operations(made: Json) -> None:
             assert set(link.body) <= set(made["components"]["schemas"][schema.rsplit("/", 1)[1]]["properties"])
 
 
-def test_the_documented_errors_are_those_that_are_raised() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and errors.ServiceError in kind.__bases__]
-    for kind in kinds:
-        if kind in (errors.LeaseLost, errors.MethodNotAllowed):  # never answered; of no operation
+def test_the_documented_errors_are_those_that_are_raised(made: Json) -> None:
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and errors.ServiceError in kind.__bases__}
+    kinds -= {errors.LeaseLost, errors.SourceFetchFailed, errors.MethodNotAllowed}  # of no answer, or no operation
+    kinds -= {errors.RangeNotSatisfiable}  # of downloads, and documented with them
+    assert {error.kind for error in ERRORS.values()} == kinds | {errors.ServiceError}
+    assert made["components"]["schemas"]["KieCode"]["enum"] == [200, *(kind.code for kind in _by_code(kinds))]
+    documented = {name for _, _, operation in operations(made) for name in operation["responses"]}
+    assert {int(name) for name in documented} <= {kind.code for kind in kinds} | {
+        200,
+        202,
+        204,
+        206,
+        304,
+        416,
+        500,
+        503,
+    }
+
+
+def _by_code(kinds: set[type[errors.ServiceError]]) -> list[type[errors.ServiceError]]:
+    return sorted(kinds | {errors.ServiceError}, key=lambda kind: kind.code)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.response_prefix)
+def test_every_error_is_answered_as_documented(dialect: Dialect) -> None:
+    answer = {"Kie": kie_answer, "Upload": upload_answer, "Problem": problem_answer}[dialect.response_prefix]
+    answered = set()
+    for error in ERRORS.values():
+        more = {errors.TooManyRequests: {"retry_after_s": 3}}.get(error.kind, {})
+        raised = error.kind(error.example, **more)
+        response = answer(RequestFactory().post("/v1/tasks/0f1e2d3c4b5a69788796a5b4c3d2e1f0"), raised)
+        shown = error.kind.code if response.status_code == 200 else response.status_code
+        documented = {200: dialect.envelope_errors}.get(response.status_code, dialect.known)
+        if (dialect.response_prefix, shown) == ("Upload", 404):  # of an unknown path only
             continue
-        assert ERRORS[kind.code].name == kind.name
+        assert shown in documented
+        answered.add(response.status_code)
+        if response.status_code in (shown, 200) and (shown != 400 or error.kind is errors.BadRequest):
+            assert response.content == dialect.example(shown)
+        assert ("Retry-After" in response.headers) == (error.kind in (errors.TooManyRequests, errors.Draining))
+    assert answered - {200} == set(dialect.known)
+
+
+def test_what_is_answered_is_said_in_our_words(made: Json) -> None:
+    for path, method, operation in operations(made):
+        for status, response in operation["responses"].items():
+            if "$ref" not in response:
+                assert response["description"] != HTTPStatus(int(status)).description, f"{method} {path} {status}"
