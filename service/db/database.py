@@ -2,6 +2,7 @@
 
 import functools
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ import migrations
 
 _BUSY_TIMEOUT_MS = 15_000
 _WRITE_TURN_S = 60.0
+_WAL_RETRY_S = 0.02
 _MIGRATION_LOCK = 0x57454D53  # any number that no other user of the database takes
 
 
@@ -118,13 +120,14 @@ def _upgrade(connection: sa.Connection) -> None:
 def _sqlite_engine(url: str, begin: str, synchronous: str = "FULL", **pool: Any) -> AsyncEngine:
     """An engine whose transactions begin with ``begin``, on connections that sync as told."""
     engine = create_async_engine(url, hide_parameters=True, **pool)
-    pragmas = ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}")
+    pragmas = (f"busy_timeout={_BUSY_TIMEOUT_MS}", f"synchronous={synchronous}", "foreign_keys=ON")
 
     def on_connect(connection: DBAPIConnection, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions on its own: see on_begin
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
+        _write_ahead(cursor)
         cursor.close()
 
     def on_begin(connection: sa.Connection) -> None:
@@ -138,3 +141,19 @@ def _sqlite_engine(url: str, begin: str, synchronous: str = "FULL", **pool: Any)
     sa.event.listen(engine.sync_engine, "connect", on_connect)
     sa.event.listen(engine.sync_engine, "begin", on_begin)
     return engine
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Put the database into WAL mode, once in its life.
+
+    SQLite does not wait for others here, whatever the timeout says, and they may be doing the same on a new database.
+    """
+    deadline_s = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline_s:
+                raise
+        time.sleep(_WAL_RETRY_S)
