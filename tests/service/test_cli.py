@@ -171,6 +171,8 @@ def test_ctrl_c_leaves_nothing_half_written(env: dict[str, str], tmp_path: Path)
         env={**env, "TMPDIR": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that were started in the background, by a shell without job control, hand on that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 60
