@@ -98,14 +98,22 @@ class StoredAnswers:
 
 def respond(request: Request[Any, Any, Any], answer: StoredAnswer) -> Response[Any]:
     """200 with the body, in gzip for clients that take it, or 304 for those that have it."""
+    status, headers, body = negotiated(
+        answer, request.headers.get("if-none-match"), request.headers.get("accept-encoding")
+    )
+    return Response(body or None, status_code=status, headers=headers, media_type=MediaType.JSON)
+
+
+def negotiated(
+    answer: StoredAnswer, if_none_match: str | None, accept_encoding: str | None
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (but those of type and length) and body for a client, by the headers it sent."""
     headers = {"ETag": answer.etag, "Vary": "Accept-Encoding, Authorization", "Cache-Control": "private, no-cache"}
-    if etag_matches(request.headers.get("if-none-match"), answer.etag):
-        return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
-    body = answer.body
-    if answer.pays_to_compress and takes_gzip(request.headers.get("accept-encoding", "")):
-        body = answer.gzipped
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, status_code=HTTP_200_OK, headers=headers, media_type=MediaType.JSON)
+    if etag_matches(if_none_match, answer.etag):
+        return HTTP_304_NOT_MODIFIED, headers, b""
+    if answer.pays_to_compress and takes_gzip(accept_encoding or ""):
+        return HTTP_200_OK, {**headers, "Content-Encoding": "gzip"}, answer.gzipped
+    return HTTP_200_OK, headers, answer.body
 
 
 def json_answer(request: Request[Any, Any, Any], body: msgspec.Struct) -> Response[Any]:

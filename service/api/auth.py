@@ -1,11 +1,13 @@
 """API keys on requests: checked before a body is read."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
-from litestar.connection import ASGIConnection
-from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from service.api.headers import header
 from service.context import Context
 from service.db.models import ApiKey
 from service.errors import Unauthorized
@@ -28,21 +30,24 @@ class Caller:
     task_id: str | None = None
 
 
-class KeyAuthentication(AbstractAuthenticationMiddleware):
+class KeyAuthentication(ASGIMiddleware):
     """Puts the :class:`Caller` into ``request.user``."""
 
-    async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Find the key of the ``Authorization: Bearer`` header.
 
         Raises:
             Unauthorized: no such header, or a key that is unknown or revoked.
         """
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        scheme, _, token = (header(cast(HTTPScope, scope), b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized(_REFUSAL)
-        context: Context = connection.app.state.context
+        context: Context = scope["litestar_app"].state.context
         digest = context.secrets.key_digest(token.strip())
-        key: ApiKey | None = await context.store.keys.find(digest)
+        key = await context.store.keys.find(digest)
         if key is None:
             raise Unauthorized(_REFUSAL)
-        return AuthenticationResult(user=Caller(key, digest), auth=None)
+        scope["user"] = Caller(key, digest)
+        await next_app(scope, receive, send)

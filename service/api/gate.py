@@ -7,6 +7,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from service.api.headers import header
 from service.api.wording import cut
 from service.context import Context
 from service.errors import BadRequest, Draining
@@ -28,7 +29,8 @@ class Gate(ASGIMiddleware):
         context: Context = scope["litestar_app"].state.context
         if scope["method"] == "POST" and context.stopping.is_set():
             raise Draining("The service is being stopped or upgraded, and takes nothing new; try again in a moment.")
-        _refuse_encoded(Headers.from_scope(scope))
+        if header(scope, b"content-encoding") is not None:
+            _refuse_encoded(Headers.from_scope(scope))
         await next_app(scope, receive, send)
 
 

@@ -21,6 +21,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Rece
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from service.api.auth import Caller
+from service.api.headers import header
 from service.api.multipart import boundary_of
 from service.context import Context
 from service.db.models import Idempotency
@@ -31,6 +32,7 @@ from service.store.records import Answered, Promise
 _log = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
+_RAW_HEADER = HEADER.lower().encode()
 REFUSED = "refused"  # set in a request's state by whatever answers an error
 _MAX_LENGTH = 255
 _ALLOWED = "printable ASCII characters, with no space at either end"
@@ -88,8 +90,8 @@ class IdempotencyKeys(ASGIMiddleware):
             RepeatUnderWay: the first request with the key takes longer than a repeat waits.
         """
         scope = cast(HTTPScope, scope)  # the only kind in ``scopes``
-        value = _header(scope, HEADER)
-        if scope["method"] != "POST" or value is None:
+        value = header(scope, _RAW_HEADER) if scope["method"] == "POST" else None
+        if value is None:
             await next_app(scope, receive, send)
             return
         if not (0 < len(value) <= _MAX_LENGTH and value.isascii() and value.isprintable() and value == value.strip()):
@@ -193,7 +195,7 @@ class _Body:
 
     def __init__(self, scope: HTTPScope, receive: Receive) -> None:
         self._receive = receive
-        self._fingerprint = Fingerprint(_header(scope, "content-type") or "")
+        self._fingerprint = Fingerprint(header(scope, b"content-type") or "")
         self._limit = cast(HTTPRouteHandler, scope["route_handler"]).resolve_request_max_body_size() or 0
         self._n_bytes = 0
         self.has_ended = False
@@ -251,8 +253,3 @@ def _digest_of(scope: HTTPScope) -> str:
     """Of method, path and query: as they were sent, since a decoded path can hold what PostgreSQL's text cannot."""
     path = scope.get("raw_path") or scope["path"].encode()
     return hashlib.sha256(b"%s %s?%s" % (scope["method"].encode(), path, scope["query_string"])).hexdigest()
-
-
-def _header(scope: HTTPScope, name: str) -> str | None:
-    wanted = name.lower().encode()
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None)

@@ -18,7 +18,7 @@ from service.kie.jobs import MODELS, create_job, job_record
 from service.kie.midi import create_midi
 from service.kie.requests import GENERATE, record_asked_for
 from service.kie.separation import create_separation, separation_record
-from service.kie.stored import midi_answer
+from service.kie.stored import FreshAnswers, midi_answer
 from service.kie.wav import create_wav, wav_record
 from service.kie.wire import (
     DownloadUrlRequest,
@@ -61,7 +61,7 @@ async def generate_midi(request: KeyRequest, data: JSONBody[MidiRequest], contex
     return Envelope(200, "success", TaskCreated(task.id))
 
 
-@get("/midi/record-info", summary="State and notes of a transcription")
+@get("/midi/record-info", summary="State and notes of a transcription", middleware=[FreshAnswers()])
 async def show_midi(
     request: KeyRequest, context: Injected, state: State, task_id: TaskId = None
 ) -> Response[Envelope[MidiRecord]]:
@@ -120,7 +120,7 @@ def kie_router() -> Router:
             generate_separation, show_separation, generate_midi, show_midi, generate_wav, show_wav, create_task,
             show_task, show_credit, make_download_url,
         ],
-        middleware=[KeyAuthentication, Gate(), IdempotencyKeys()],
+        middleware=[KeyAuthentication(), Gate(), IdempotencyKeys()],
         exception_handlers=handlers(kie_answer),
         request_max_body_size=MAX_JSON_BYTES,
         security=[{"BearerToken": []}],

@@ -142,7 +142,7 @@ def upload_router(max_upload_bytes: int) -> Router:
     return Router(
         "/api",
         route_handlers=[upload_stream, upload_url, upload_base64],
-        middleware=[KeyAuthentication, Gate(), IdempotencyKeys()],
+        middleware=[KeyAuthentication(), Gate(), IdempotencyKeys()],
         exception_handlers=handlers(upload_answer),
         request_max_body_size=max_upload_bytes + FORM_OVERHEAD_BYTES,
         security=[{"BearerToken": []}],

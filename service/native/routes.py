@@ -192,7 +192,7 @@ def native_router(max_upload_bytes: int) -> Router:
         "/v1",
         route_handlers=[songs, tasks],
         dependencies={"streams": Provide(lambda: streams, sync_to_thread=False)},
-        middleware=[KeyAuthentication, Gate(), IdempotencyKeys()],
+        middleware=[KeyAuthentication(), Gate(), IdempotencyKeys()],
         exception_handlers=handlers(problem_answer),
         security=[{"BearerToken": []}],
         tags=["native"],
