@@ -26,15 +26,26 @@ async def find_task(task_id: str, key: ApiKey, context: Context, *kinds: TaskKin
     return await context.store.tasks.find(key.id, task_id, *kinds)
 
 
-async def find_record(task_id: str, key: ApiKey, context: Context, *kinds: TaskKind) -> TaskRecord:
-    """The caller's task of one of ``kinds`` with all that belongs to it.
+async def kept_task(task_id: str, key: ApiKey, context: Context, *kinds: TaskKind) -> Task:
+    """The caller's task of one of ``kinds`` (any, when none is named), its time not over.
 
     Raises:
         NotFound: no such task of this key, or its time is over.
     """
     task = await find_task(task_id, key, context, *kinds)
-    record = None if task is None else await context.store.tasks.record(task.id)
-    if record is None or is_expired(record.task, context):
+    if task is None or is_expired(task, context):
+        raise NotFound(NO_RECORD)
+    return task
+
+
+async def read_record(task: Task, context: Context, *, with_notes: bool = True) -> TaskRecord:
+    """A task with all that belongs to it, without its note lists if so wished.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    record = await context.store.tasks.record(task.id, with_notes=with_notes)
+    if record is None:
         raise NotFound(NO_RECORD)
     return record
 

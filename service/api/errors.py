@@ -99,7 +99,7 @@ def _too_large(request: Request[Any, Any, Any]) -> TooLarge:
 
 
 def kie_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """``{"code","msg","data"}``: HTTP 200 for business errors, the real status for 401, 429 and 5xx."""
+    """``{"code","msg","data"}``: HTTP 200 for business errors, the real status for 401, 405, 429 and 500."""
     known = failure(request, error)
     real = known.code in _REAL_STATUSES or known.code == HTTP_500_INTERNAL_SERVER_ERROR
     return Response(

@@ -1,4 +1,4 @@
-"""Requests that are refused by their head, whatever they ask for."""
+"""What a request passes before its handler; and those that are refused by their head, whatever they ask for."""
 
 from typing import cast
 
@@ -7,7 +7,9 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from service.api.auth import KeyAuthentication
 from service.api.headers import header
+from service.api.idempotency import IdempotencyKeys
 from service.api.wording import cut
 from service.context import Context
 from service.errors import BadRequest, Draining
@@ -32,6 +34,12 @@ class Gate(ASGIMiddleware):
         if header(scope, b"content-encoding") is not None:
             _refuse_encoded(Headers.from_scope(scope))
         await next_app(scope, receive, send)
+
+
+def guards() -> list[ASGIMiddleware]:
+    """What stands before every route that needs a key, in order: who asks, whether it is let in, whether it was asked
+    before."""
+    return [KeyAuthentication(), Gate(), IdempotencyKeys()]
 
 
 def _refuse_encoded(headers: Headers) -> None:

@@ -1,5 +1,6 @@
 """Transcriptions in the Kie dialect: from the request to a task, from its rows to record and callback."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -12,7 +13,7 @@ from service.kie.flags import Flag, flag
 from service.kie.requests import Route, callback_url, refuse_expired, sent
 from service.kie.wire import MidiCallbackData, MidiData, MidiFiles, MidiRecord, MidiRequest, WireInstrument
 from service.links import Links
-from service.store.records import NewTask, TaskRecord
+from service.store.records import TaskRecord
 
 if TYPE_CHECKING:
     from service.api.auth import Caller
@@ -52,18 +53,9 @@ async def create_midi(
     stems = {item.track.id: item for item in await context.store.tasks.tracks(separation.id) if item.track.stem}
     if request.audio_id and request.audio_id not in stems:
         raise Invalid(NO_RECORD)
-    return await context.store.tasks.create(
-        NewTask(
-            key_id=caller.key.id,
-            kind=TaskKind.MIDI,
-            dialect=route.dialect,
-            task_id=caller.task_id,
-            params={"audio_id": request.audio_id or None, **sent(original)},
-            callback_url=callback,
-            parent_task_id=separation.id,
-            audio_s=max((item.track.duration_s or 0.0 for item in stems.values()), default=None),
-        )
-    )
+    new = route.task(TaskKind.MIDI, {"audio_id": request.audio_id or None, **sent(original)}, callback, caller)
+    longest_s = max((item.track.duration_s or 0.0 for item in stems.values()), default=None)
+    return await context.store.tasks.create(dataclasses.replace(new, parent_task_id=separation.id, audio_s=longest_s))
 
 
 def midi_data(record: TaskRecord, links: Links) -> MidiData | None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.api.checks import check_url, find_record, find_track, is_expired
+from service.api.checks import check_url, find_track, is_expired, kept_task, read_record
 from service.context import Context
 from service.db.models import Dialect, Task, TaskKind
 from service.errors import Invalid
-from service.store.records import TaskRecord, TrackFile
+from service.store.records import NewTask, TaskRecord, TrackFile
 
 if TYPE_CHECKING:  # the worker, which presents records in callbacks, does without the HTTP framework
     from service.api.auth import Caller
@@ -33,6 +33,17 @@ class Route:
     dialect: Dialect
     field: Callable[[str], str]
     needs_callback: bool
+
+    def task(self, kind: TaskKind, params: dict[str, Any], callback: str | None, caller: "Caller") -> NewTask:
+        """A task that was asked for by this route; what it works on is still to be told."""
+        return NewTask(
+            key_id=caller.key.id,
+            kind=kind,
+            dialect=self.dialect,
+            task_id=caller.task_id,
+            params=params,
+            callback_url=callback,
+        )
 
 
 def _camel(name: str) -> str:
@@ -107,4 +118,4 @@ async def record_asked_for(task_id: str | None, caller: "Caller", context: Conte
     """
     if not task_id:
         raise Invalid("taskId is required.")
-    return await find_record(task_id, caller.key, context, *kinds)
+    return await read_record(await kept_task(task_id, caller.key, context, *kinds), context)

@@ -7,10 +7,8 @@ from litestar.datastructures import State
 from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from service.api.auth import KeyAuthentication
 from service.api.errors import MAX_JSON_BYTES, handlers, kie_answer
-from service.api.gate import Gate
-from service.api.idempotency import IdempotencyKeys
+from service.api.gate import guards
 from service.api.injection import Injected, KeyRequest
 from service.db.models import TaskKind
 from service.kie.account import credits_left, short_link
@@ -120,7 +118,7 @@ def kie_router() -> Router:
             generate_separation, show_separation, generate_midi, show_midi, generate_wav, show_wav, create_task,
             show_task, show_credit, make_download_url,
         ],
-        middleware=[KeyAuthentication(), Gate(), IdempotencyKeys()],
+        middleware=guards(),
         exception_handlers=handlers(kie_answer),
         request_max_body_size=MAX_JSON_BYTES,
         security=[{"BearerToken": []}],

@@ -15,7 +15,7 @@ from service.kie.requests import Route, callback_url, sent, track_by_id
 from service.kie.stem_names import find_stem
 from service.kie.wire import OriginData, SeparationRecord, SeparationRequest, SeparationResponse, Stem
 from service.links import Links
-from service.store.records import NewTask, TaskRecord
+from service.store.records import TaskRecord
 
 if TYPE_CHECKING:
     from service.api.auth import Caller
@@ -51,15 +51,7 @@ async def create_separation(
             params["audio_url"] = request.audio_url
     else:
         source = await track_by_id(request.task_id, request.audio_id, route, caller, context)
-    new = NewTask(
-        key_id=caller.key.id,
-        kind=TaskKind.SEPARATION,
-        dialect=route.dialect,
-        task_id=caller.task_id,
-        params=params,
-        callback_url=callback,
-    )
-    return await context.store.tasks.create(new.over(source))
+    return await context.store.tasks.create(route.task(TaskKind.SEPARATION, params, callback, caller).over(source))
 
 
 def _what(request: SeparationRequest, route: Route, context: Context) -> dict[str, Any]:

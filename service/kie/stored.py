@@ -38,10 +38,9 @@ class FreshAnswers(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         status, headers, body = negotiated(answer, header(scope, b"if-none-match"), header(scope, b"accept-encoding"))
-        sent = {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
-        if status == HTTP_304_NOT_MODIFIED:
-            sent = headers
-        raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
+        if status != HTTP_304_NOT_MODIFIED:
+            headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -8,12 +8,11 @@ from litestar import Router, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from service.api.auth import Caller, KeyAuthentication
+from service.api.auth import Caller
 from service.api.checks import check_url
 from service.api.documentation import reads
 from service.api.errors import MAX_JSON_BYTES, handlers, upload_answer
-from service.api.gate import Gate
-from service.api.idempotency import IdempotencyKeys
+from service.api.gate import guards
 from service.api.incoming import FORM_OVERHEAD_BYTES, scratch_file, stored_source
 from service.api.injection import Injected, KeyRequest
 from service.api.multipart import receive
@@ -142,7 +141,7 @@ def upload_router(max_upload_bytes: int) -> Router:
     return Router(
         "/api",
         route_handlers=[upload_stream, upload_url, upload_base64],
-        middleware=[KeyAuthentication(), Gate(), IdempotencyKeys()],
+        middleware=guards(),
         exception_handlers=handlers(upload_answer),
         request_max_body_size=max_upload_bytes + FORM_OVERHEAD_BYTES,
         security=[{"BearerToken": []}],

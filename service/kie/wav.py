@@ -11,7 +11,7 @@ from service.kie.flags import Flag, flag
 from service.kie.requests import Route, callback_url, sent, track_by_id
 from service.kie.wire import WavCallbackData, WavRecord, WavRequest, WavResponse
 from service.links import Links
-from service.store.records import NewTask, TaskRecord
+from service.store.records import TaskRecord
 
 if TYPE_CHECKING:
     from service.api.auth import Caller
@@ -35,14 +35,7 @@ async def create_wav(
     """
     callback = await callback_url(request.call_back_url, route, context)
     source = await track_by_id(request.task_id, request.audio_id, route, caller, context)
-    new = NewTask(
-        key_id=caller.key.id,
-        kind=TaskKind.WAV,
-        dialect=route.dialect,
-        task_id=caller.task_id,
-        params=sent(original),
-        callback_url=callback,
-    )
+    new = route.task(TaskKind.WAV, sent(original), callback, caller)
     return await context.store.tasks.create(new.over(source), once=True)
 
 

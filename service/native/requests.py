@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.models.catalogue import find
+from service.api import checks
 from service.api.auth import Caller
-from service.api.checks import NO_RECORD, check_url, is_expired, track_behind_url
-from service.api.checks import find_task as find_any_task
+from service.api.checks import check_url, kept_task, track_behind_url
 from service.api.errors import MAX_JSON_BYTES
 from service.api.incoming import scratch_file, stored_source
 from service.api.multipart import StreamedUpload, receive
 from service.api.wording import cut, shown, unknown_field, wrong_field
 from service.context import Context
 from service.db.models import LIVE, Dialect, Outbox, Task, TaskKind, TaskStatus
-from service.errors import BadRequest, Conflict, Invalid, NotFound, TooLarge
+from service.errors import BadRequest, Conflict, Invalid, TooLarge
 from service.names import clean_name
 from service.native.wire import TranscriptionForm, TranscriptionRequest
 from service.storage import task_key
@@ -132,27 +132,13 @@ async def list_tasks(
     return page, _cursor(page[-1]) if len(tasks) > limit else None
 
 
-async def find_task(task_id: str, caller: Caller, context: Context) -> Task:
-    """One of the caller's tasks, of any kind and dialect.
-
-    Raises:
-        NotFound: no such task of this key, or its time is over.
-    """
-    task = await find_any_task(task_id, caller.key, context)
-    if task is None or is_expired(task, context):
-        raise NotFound(NO_RECORD)
-    return task
-
-
 async def read_record(task: Task, context: Context, *, with_notes: bool = True) -> TaskRecord:
     """A task with all that belongs to it, without its note lists if so wished; an upload's own track is its source.
 
     Raises:
         NotFound: it was deleted meanwhile.
     """
-    record = await context.store.tasks.record(task.id, with_notes=with_notes)
-    if record is None:
-        raise NotFound(NO_RECORD)
+    record = await checks.read_record(task, context, with_notes=with_notes)
     if task.kind == TaskKind.UPLOAD:
         tracks = await context.store.tasks.tracks(task.id)
         record = dataclasses.replace(record, source=next(iter(tracks), None))
@@ -165,7 +151,7 @@ async def find_record(task_id: str, caller: Caller, context: Context, *, with_no
     Raises:
         NotFound: no such task of this key, or its time is over.
     """
-    return await read_record(await find_task(task_id, caller, context), context, with_notes=with_notes)
+    return await read_record(await kept_task(task_id, caller.key, context), context, with_notes=with_notes)
 
 
 async def cancel_or_delete(task_id: str, caller: Caller, context: Context) -> TaskRecord | None:
@@ -177,7 +163,7 @@ async def cancel_or_delete(task_id: str, caller: Caller, context: Context) -> Ta
     Raises:
         NotFound: no such task of this key, or its time is over.
     """
-    task = await find_task(task_id, caller, context)
+    task = await kept_task(task_id, caller.key, context)
     if task.status in LIVE:
         await context.store.leases.cancel(task_id)
         return await find_record(task_id, caller, context)
@@ -193,7 +179,7 @@ async def redeliver(task_id: str, caller: Caller, context: Context) -> Outbox:
         NotFound: no such task of this key, or its time is over.
         Conflict: the task has not ended, or asked for no callback.
     """
-    task = await find_task(task_id, caller, context)
+    task = await kept_task(task_id, caller.key, context)
     if task.status in LIVE:
         raise Conflict(f"The task is {task.status}: a callback is sent when it has ended.")
     outbox = await context.store.outbox.redeliver(task.id)

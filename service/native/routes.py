@@ -11,12 +11,11 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED
 
-from service.api.auth import KeyAuthentication
+from service.api.checks import kept_task
 from service.api.documentation import reads
 from service.api.errors import MAX_JSON_BYTES, handlers, problem_answer
 from service.api.files import file_download, send, stems_download
-from service.api.gate import Gate
-from service.api.idempotency import IdempotencyKeys
+from service.api.gate import guards
 from service.api.incoming import FORM_OVERHEAD_BYTES
 from service.api.injection import Injected, KeyRequest
 from service.api.wording import shown
@@ -99,10 +98,13 @@ async def show_task(
     summary="Cancel a task, or delete one that has ended",
     responses={HTTP_204_NO_CONTENT: _NO_CONTENT},
 )
-async def delete_task(request: KeyRequest, context: Injected, task_id: TaskId) -> Response[wire.Task]:
+async def delete_task(request: KeyRequest, context: Injected, state: State, task_id: TaskId) -> Response[wire.Task]:
     """A task that is queued or runs is cancelled, and answered; one that has ended is deleted with its files."""
     record = await requests.cancel_or_delete(task_id, request.user, context)
     if record is None:
+        state.answers.forget(
+            (request.user.key.id, task_id)
+        )  # the other dialect's, which it would serve a second longer
         return Response(None, status_code=HTTP_204_NO_CONTENT)  # type: ignore[arg-type]  # the other of its answers
     return Response(present.full_task(record, [], 0.0, context.links), status_code=HTTP_200_OK)
 
@@ -144,7 +146,7 @@ async def follow_task(
 
     Each has the task's ``id``, ``status``, ``stage``, ``progress``, ``eta_s`` and ``error`` as JSON.
     """
-    task = await requests.find_task(task_id, request.user, context)
+    task = await kept_task(task_id, request.user.key, context)
     if task.status not in LIVE and last_event_id == events.event_id(task):
         return Response(None, status_code=HTTP_204_NO_CONTENT)
     stream = streams.open(task.key_id)
@@ -192,7 +194,7 @@ def native_router(max_upload_bytes: int) -> Router:
         "/v1",
         route_handlers=[songs, tasks],
         dependencies={"streams": Provide(lambda: streams, sync_to_thread=False)},
-        middleware=[KeyAuthentication(), Gate(), IdempotencyKeys()],
+        middleware=guards(),
         exception_handlers=handlers(problem_answer),
         security=[{"BearerToken": []}],
         tags=["native"],

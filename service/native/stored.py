@@ -5,6 +5,7 @@ from litestar import Response
 from litestar.datastructures import State
 
 from service.api.answers import StoredAnswer, StoredAnswers, json_answer, respond
+from service.api.checks import kept_task
 from service.api.injection import KeyRequest
 from service.context import Context
 from service.db.models import LIVE
@@ -27,7 +28,7 @@ async def task_answer(
         if await context.store.tasks.version(key_id, task_id) == known.version:
             return respond(request, answers.keep(place, known))
         answers.forget(place)
-    task = await requests.find_task(task_id, request.user, context)
+    task = await kept_task(task_id, request.user.key, context)
     # before the rest is read: what changes meanwhile makes another version
     version = None if task.status in LIVE else await context.store.tasks.version(key_id, task_id)
     record = await requests.read_record(task, context, with_notes=with_notes)

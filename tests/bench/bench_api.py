@@ -1,8 +1,8 @@
 """How fast the API answers, on one core: ``python tests/bench/bench_api.py``.
 
-1. Polls per second of a finished MIDI record of 5 000 notes, against a Litestar route of the same application that
-   returns the same bytes from memory, without key, database or compression; several rounds in turn, one connection
-   count, ratio of the medians.
+1. Polls per second of a finished MIDI record of 5 000 notes, in both dialects, against a Litestar route of the same
+   application that returns the same bytes from memory, without key, database or compression; several rounds in turn,
+   one connection count, ratio of the medians.
 2. Latency of ``midi/generate`` at 100 requests a second on SQLite: every answer is a task that is durably stored.
 
 Server and client are bound to a core each.
@@ -105,6 +105,10 @@ def polls(port: int, token: str, path: str, seconds: float, rounds: int) -> None
     _, answer = asyncio.run(_once(port, routes["record-info"]))
     etag = f'W/"{hashlib.sha256(answer).hexdigest()[:32]}"'
     routes["record-info, 304"] = request_bytes("GET", path, token, If_None_Match=etag)
+    task = "/v1/tasks/" + path.partition("taskId=")[2]
+    routes["native task"] = request_bytes("GET", task, token)
+    routes["native task, gzip"] = request_bytes("GET", task, token, Accept_Encoding="gzip")
+    routes["native task, without notes"] = request_bytes("GET", f"{task}?notes=false", token)
     measured: dict[str, list[float]] = {name: [] for name in routes}
     for _ in range(rounds):
         for name, request in routes.items():

@@ -93,6 +93,13 @@ async def test_a_record_that_is_gone_is_not_shown(api: Api, monkeypatch: pytest.
     assert (await poll(api, other)).json()["code"] == 404
 
 
+async def test_one_that_is_deleted_here_is_gone_at_once(api: Api) -> None:
+    task_id = await finished(api, 1)
+    assert (await poll(api, task_id)).json()["code"] == 200
+    assert (await api.http.delete(f"/v1/tasks/{task_id}", headers=api.headers)).status_code == 204
+    assert (await poll(api, task_id)).json()["code"] == 404
+
+
 async def test_nobody_else_is_served_it(api: Api) -> None:
     from service.keys import create_key
 

@@ -95,6 +95,14 @@ class _Recorder:
         """What the last answer held."""
         return self.last["data"]
 
+    async def failure(self, route: str, body: dict[str, Any]) -> Exchanges:
+        """A task that cannot be done: its record and its callback."""
+        await self.ask("POST", f"/api/v1/{route}/generate", body)
+        task_id = self.data["taskId"]
+        await self.work_in_vain()
+        yield f"{route}-record-info.failed", await self.ask("GET", f"/api/v1/{route}/record-info?taskId={task_id}")
+        yield f"{route}-callback.failed", await self.callback(task_id)
+
     async def work_in_vain(self) -> None:
         """Do what is due, none of which can be done."""
 
@@ -171,11 +179,8 @@ async def _separations(record: _Recorder) -> Exchanges:
         await record.api.work()
         yield f"vocal-removal-record-info.{kind}", await record.ask("GET", info + task_id)
         yield f"vocal-removal-callback.{kind}", await record.callback(task_id)
-    await record.ask("POST", generate, by_id)
-    task_id = record.data["taskId"]
-    await record.work_in_vain()
-    yield "vocal-removal-record-info.failed", await record.ask("GET", info + task_id)
-    yield "vocal-removal-callback.failed", await record.callback(task_id)
+    async for exchange in record.failure("vocal-removal", by_id):
+        yield exchange
     await record.ask("POST", generate, by_id)
     task_id = record.data["taskId"]
     await record.ask("DELETE", f"/v1/tasks/{task_id}")
@@ -201,11 +206,8 @@ async def _midi(record: _Recorder) -> Exchanges:
         await record.api.work()
         yield f"midi-record-info.{kind}", await record.ask("GET", info + task_id)
         yield f"midi-callback.{kind}", await record.callback(task_id)
-    await record.ask("POST", generate, body)
-    task_id = record.data["taskId"]
-    await record.work_in_vain()
-    yield "midi-record-info.failed", await record.ask("GET", info + task_id)
-    yield "midi-callback.failed", await record.callback(task_id)
+    async for exchange in record.failure("midi", body):
+        yield exchange
 
 
 async def _wav(record: _Recorder) -> Exchanges:
