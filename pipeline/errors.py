@@ -13,6 +13,7 @@
     │   ├── SourceUnreachable       one source did not answer; the next one is tried
     │   ├── ModelUnavailable        every source failed (retryable)
     │   └── ChecksumMismatch        the bytes or tensors are not the pinned ones
+    ├── UnknownTranscriber          no such transcriber; names the choices
     └── Cancelled                   the caller asked to stop (raised from a progress callback)
 
 Each error carries a machine ``code`` (stable, snake_case), a message for a person, and whether trying
@@ -93,6 +94,12 @@ class ChecksumMismatch(ModelError):
     """The file or its tensors are not the pinned ones; the message says what to do."""
 
     code = "checksum_mismatch"
+
+
+class UnknownTranscriber(PipelineError):
+    """No such transcriber; the message names the choices."""
+
+    code = "unknown_transcriber"
 
 
 class Cancelled(PipelineError):

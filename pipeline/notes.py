@@ -12,12 +12,14 @@ class Note:
         start_s: audible onset in seconds from the start of the file.
         end_s: end in seconds; always later than ``start_s``.
         velocity: loudness of the attack, 0-1 (1 = MIDI velocity 127).
+        confidence: how sure it is that the note was played, 0-1; 1 where nothing speaks against it.
     """
 
     pitch: int
     start_s: float
     end_s: float
     velocity: float
+    confidence: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Instrument:
         is_drum: whether ``pitch`` is a percussion key (MIDI channel 10).
         stem: name of the stem it was heard in, as the separation model names it.
         notes: sorted by onset, then pitch.
+        confidence: how sure it is that this stem was played at all and that these are its notes, 0-1.
     """
 
     name: str
@@ -37,3 +40,4 @@ class Instrument:
     is_drum: bool
     stem: str
     notes: tuple[Note, ...]
+    confidence: float = 1.0

@@ -7,22 +7,19 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artefacts.piano_roll import write_piano_roll
-from pipeline.artefacts.preview import write_preview
-from pipeline.artefacts.score import write_score
 from pipeline.audio.decode import DecodeLimits, decode
+from pipeline.audio.source import AudioSource
 from pipeline.audio.wav import WavFile, write_wav
-from pipeline.midi import write_midi
 from pipeline.models.store import ModelStore
-from pipeline.notes import Instrument
-from pipeline.notes_csv import write_notes_csv
 from pipeline.progress import OnProgress, part
+from pipeline.song_notes import HeardSong, SongNotes, write_song_notes
+from pipeline.transcription.choices import AUTO, check_transcriber
 from pipeline.transcription.routing import Transcription
 
 if TYPE_CHECKING:
@@ -40,31 +37,6 @@ _SEPARATION_SHARE = 0.9  # of the time of a whole run, on CPU: transcription tak
 _DECODING_OF_SEPARATION = 0.02
 _DECODING_OF_TRANSCRIPTION = 0.2
 _DECODING_OF_WAV = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class SongNotes:
-    """What transcription gives.
-
-    Attributes:
-        instruments: those with notes, in the order of the stems.
-        duration_s: length of the longest stem.
-        midi: ``song.mid``, a track per instrument.
-        csv: ``notes.csv``, every note.
-        score: ``score.musicxml``, sheet music.
-        piano_roll: ``piano-roll.svg``, a picture of the notes.
-        preview: ``preview.mp3``, the notes played.
-        stem_midi: a MIDI file for each stem that has notes, by the stem's name.
-    """
-
-    instruments: tuple[Instrument, ...]
-    duration_s: float
-    midi: Path
-    csv: Path
-    score: Path
-    piano_roll: Path
-    preview: Path
-    stem_midi: dict[str, Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +124,8 @@ class SongPipeline:
         stems: Mapping[str, Path],
         out_dir: Path,
         *,
+        wanted: Collection[str] | None = None,
+        transcriber: str = AUTO,
         scratch: Path | None = None,
         on_progress: Report | None = None,
     ) -> SongNotes:
@@ -160,40 +134,56 @@ class SongPipeline:
         Args:
             stems: audio file of each stem, by the stem's name.
             out_dir: folder for the MIDI files and the note list; made if need be.
+            wanted: names of the stems to write down, all by default.  Give all stems of the song even when few are
+                wanted: the others help to tell what belongs where.
+            transcriber: one of :data:`pipeline.transcription.choices.TRANSCRIBERS`.
             scratch: folder for large temporary files; the system's own by default.
             on_progress: see :data:`Report`.
 
         Raises:
             AudioError: a file cannot be used.
+            UnknownTranscriber: there is no such transcriber.
             ModelMissing: the network of a stem is not in the cache.
         """
         report = on_progress or _silent
+        check_transcriber(transcriber)
         out_dir.mkdir(parents=True, exist_ok=True)
-        instruments: list[Instrument] = []
-        duration_s = 0.0
-        for index, (name, path) in enumerate(stems.items()):
-            transcribing = _stage(report, "transcribing", index / len(stems), (index + 1) / len(stems))
-            transcribing(0.0)
-            with _scratch_folder(scratch) as folder:
-                audio = decode(path, folder, self._own_limits, part(transcribing, 0.0, _DECODING_OF_TRANSCRIPTION))
-                duration_s = max(duration_s, audio.duration_s)
-                hearing = part(transcribing, _DECODING_OF_TRANSCRIPTION, 1.0)
-                instrument = self._transcription.transcribe_stem(name, audio, hearing)
-            if instrument is not None:
-                instruments.append(instrument)
+        with _scratch_folder(scratch) as folder:
+            audio: dict[str, AudioSource] = {}
+            for index, (name, path) in enumerate(stems.items()):
+                share = _DECODING_OF_TRANSCRIPTION / len(stems)
+                decoding = _stage(report, "transcribing", index * share, (index + 1) * share)
+                decoding(0.0)
+                audio[name] = decode(path, folder, self._own_limits, decoding)
+            instruments = self._transcription.transcribe(
+                audio,
+                wanted=wanted,
+                transcriber=transcriber,
+                on_progress=_stage(report, "transcribing", _DECODING_OF_TRANSCRIPTION, 1.0),
+            )
+        duration_s = max((source.duration_s for source in audio.values()), default=0.0)
         report("writing", 1.0)
-        return _write(tuple(instruments), duration_s, out_dir, partial(report, "writing", 1.0))
+        heard = HeardSong(instruments, duration_s)
+        return write_song_notes(heard, out_dir, partial(report, "writing", 1.0))
 
     def run(
-        self, source: Path, out_dir: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+        self,
+        source: Path,
+        out_dir: Path,
+        *,
+        transcriber: str = AUTO,
+        scratch: Path | None = None,
+        on_progress: Report | None = None,
     ) -> Song:
         """Separate a song and write down every stem; all files go to ``out_dir``.
 
         Raises:
             AudioError: the file cannot be used.
+            UnknownTranscriber: there is no such transcriber.
             ModelMissing: weights are not in the cache.
         """
         report = on_progress or _silent
+        check_transcriber(transcriber)
         stems = self.separate(
             source,
             out_dir,
@@ -203,6 +193,7 @@ class SongPipeline:
         notes = self.transcribe(
             {stem.name: stem.path for stem in stems},
             out_dir,
+            transcriber=transcriber,
             scratch=scratch,
             on_progress=lambda stage, fraction: report(stage, _SEPARATION_SHARE + fraction * (1 - _SEPARATION_SHARE)),
         )
@@ -246,34 +237,6 @@ class SongPipeline:
             model = load_separation_model(self._separation_model, self._weights)
             self._separator = Separator(model, device=self._device)
         return self._separator
-
-
-def _write(
-    instruments: tuple[Instrument, ...], duration_s: float, out_dir: Path, on_block: Callable[[], None]
-) -> SongNotes:
-    """Write the files of the notes; they appear when all are complete."""
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out_dir) as name:
-        folder = Path(name)
-        write_midi(instruments, folder / "song.mid")
-        write_notes_csv(instruments, folder / "notes.csv")
-        write_score(instruments, folder / "score.musicxml")
-        write_piano_roll(instruments, duration_s, folder / "piano-roll.svg")
-        write_preview(instruments, duration_s, folder / "preview.mp3", on_block)
-        for instrument in instruments:
-            write_midi([instrument], folder / f"{instrument.stem}.mid")
-        for path in folder.iterdir():
-            path.replace(out_dir / path.name)
-    stem_midi = {instrument.stem: out_dir / f"{instrument.stem}.mid" for instrument in instruments}
-    return SongNotes(
-        instruments,
-        duration_s,
-        midi=out_dir / "song.mid",
-        csv=out_dir / "notes.csv",
-        score=out_dir / "score.musicxml",
-        piano_roll=out_dir / "piano-roll.svg",
-        preview=out_dir / "preview.mp3",
-        stem_midi=stem_midi,
-    )
 
 
 def _stage(report: Report, name: str, start: float, stop: float) -> OnProgress:

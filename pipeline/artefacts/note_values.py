@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.artefacts.rhythm import BAR, BEAT, EIGHTH, SIXTEENTH, TRIPLET, Chord
+from pipeline.artefacts.grid import DOTTED_QUARTER, EIGHTH, QUARTER, Bar
+from pipeline.artefacts.rhythm import SIXTEENTH, TRIPLET, Chord
 
-# Value in ticks from places of the bar (in ticks) where it can be read at a glance; longer ones first.
-_NOTES_ON_BEATS = ((48, (0,)), (36, (0, 12)), (24, (0, 12, 24)), (18, (0, 24)), (12, (0, 12, 24, 36)))
-_RESTS_ON_BEATS = ((48, (0,)), (24, (0, 24)), (12, (0, 12, 24, 36)))
+# Value in ticks from places of a bar of quarters (in ticks) where it can be read at a glance; longer ones first.  None:
+# from any quarter.
+_NOTES_ON_BEATS = ((48, (0,)), (36, (0, 12)), (24, None), (18, (0, 24, 48, 72)), (12, None))
+_RESTS_ON_BEATS = ((48, (0,)), (24, (0, 24, 48)), (12, None))
+# And from places of a dotted quarter.
+_IN_THREES = ((18, (0,)), (12, (0, 6)), (6, (0, 6, 12)))
 _NAMES = {
     **{48: ("whole", 0), 36: ("half", 1), 24: ("half", 0), 18: ("quarter", 1), 12: ("quarter", 0)},
     **{9: ("eighth", 1), 6: ("eighth", 0), 3: ("16th", 0), 8: ("quarter", 0), 4: ("eighth", 0)},
@@ -40,18 +44,32 @@ class Piece:
     beams: tuple[str, ...] = ()
 
 
-def measures(voice: Sequence[Chord], triplet_beats: frozenset[int], n_measures: int) -> list[list[Piece]]:
-    """A voice as note values; every measure is filled with rests, so its pieces always add up to a bar."""
-    bars: list[list[Piece]] = [[] for _ in range(n_measures)]
-    for start, end, chord in _with_rests(voice, n_measures * BAR):
-        cuts = list(_cut(start, end, triplet_beats, chord is None))
-        for at, ticks in cuts:
+def measures(voice: Sequence[Chord], triplet_beats: frozenset[int], bars: Sequence[Bar]) -> list[list[Piece]]:
+    """A voice as note values; every bar is filled with rests, so its pieces always add up to it.
+
+    A bar of nothing but one rest is one piece of the bar's length, whose name has no meaning.
+    """
+    out: list[list[Piece]] = []
+    sounds = _with_rests(voice, bars[-1].end)
+    start, end, chord = next(sounds)
+    for bar in bars:
+        pieces: list[Piece] = []
+        at = bar.start
+        while at < bar.end:
+            if at >= end:
+                start, end, chord = next(sounds)
+            stop = min(end, bar.end)
+            if chord is None and at == bar.start and stop == bar.end:
+                ticks = stop - at
+            else:
+                ticks = _ticks(at, stop, bar, triplet_beats, chord is None)
             triplet = ticks in (TRIPLET, 2 * TRIPLET)
-            name, dots = _NAMES[ticks]
-            sounding = chord is not None
-            tied = (sounding and at > start, sounding and at + ticks < end)
-            bars[at // BAR].append(Piece(at % BAR, ticks, chord, *tied, name, dots, triplet))
-    return [_grouped(bar) for bar in bars]
+            name, dots = _NAMES.get(ticks, ("", 0))
+            tied = (chord is not None and at > start, chord is not None and at + ticks < end)
+            pieces.append(Piece(at - bar.start, ticks, chord, *tied, name, dots, triplet))
+            at += ticks
+        out.append(_grouped(pieces, bar.metre.groups))
+    return out
 
 
 def _with_rests(voice: Iterable[Chord], end: int) -> Iterator[tuple[int, int, Chord | None]]:
@@ -65,42 +83,61 @@ def _with_rests(voice: Iterable[Chord], end: int) -> Iterator[tuple[int, int, Ch
         yield at, end, None
 
 
-def _cut(start: int, end: int, triplet_beats: frozenset[int], rest: bool) -> Iterator[tuple[int, int]]:
-    """Start and length of each value, none across a barline."""
-    while start < end:
-        stop = min(end, (start // BAR + 1) * BAR)
-        if start % BEAT:
-            ticks = _from_within(start, stop, triplet_beats, rest)
-        else:
-            ticks = _from_beat(start, stop, triplet_beats, rest)
-        yield start, ticks
-        start += ticks
+def _ticks(start: int, stop: int, bar: Bar, triplet_beats: frozenset[int], rest: bool) -> int:
+    """How long the value is that begins at ``start`` and ends at ``stop`` or before."""
+    group, first = 0, 0
+    for length in bar.metre.groups:
+        if bar.start + first + length > start:
+            group = length
+            break
+        first += length
+    place = start - bar.start - first
+    if group == DOTTED_QUARTER:
+        return _in_threes(place, stop - start, first, bar)
+    if place:
+        return _from_within(start, place, stop, bar, triplet_beats, rest)
+    if bar.metre.denominator == 8:  # a quarter of 5/8 or 7/8: what follows is in another group
+        stop = min(stop, start + QUARTER)
+    return _from_beat(start, stop, bar, triplet_beats, rest)
 
 
-def _from_beat(start: int, stop: int, triplet_beats: frozenset[int], rest: bool) -> int:
+def _in_threes(place: int, ticks: int, first: int, bar: Bar) -> int:
+    """Within a dotted quarter; a dotted half where two of them begin a bar, or its second half."""
+    if place == 0 and ticks >= 2 * DOTTED_QUARTER and first % (2 * DOTTED_QUARTER) == 0:
+        return 2 * DOTTED_QUARTER
+    if place % EIGHTH:
+        return SIXTEENTH
+    ticks = min(ticks, DOTTED_QUARTER - place)
+    return next((value for value, places in _IN_THREES if value <= ticks and place in places), SIXTEENTH)
+
+
+def _from_beat(start: int, stop: int, bar: Bar, triplet_beats: frozenset[int], rest: bool) -> int:
     for ticks, places in _RESTS_ON_BEATS if rest else _NOTES_ON_BEATS:
-        divides = ticks % BEAT and (start + ticks) // BEAT in triplet_beats
-        if start + ticks <= stop and start % BAR in places and not divides:
+        divides = ticks % QUARTER and (start + ticks) // QUARTER in triplet_beats
+        if start + ticks <= stop and (places is None or start - bar.start in places) and not divides:
             return ticks
     ticks = stop - start
     return EIGHTH if rest and ticks == EIGHTH + SIXTEENTH else ticks
 
 
-def _from_within(start: int, stop: int, triplet_beats: frozenset[int], rest: bool) -> int:
+def _from_within(start: int, place: int, stop: int, bar: Bar, triplet_beats: frozenset[int], rest: bool) -> int:
     """To the end of the beat at most, so that beats are seen; but a quarter may lie across one within half a bar."""
-    beat, place = divmod(start, BEAT)
-    syncopated = place == EIGHTH and beat % 2 == 0 and beat + 1 not in triplet_beats
-    if syncopated and not rest and stop >= start + BEAT:
-        return BEAT
-    ticks = min(stop, (beat + 1) * BEAT) - start
+    beat_end = start - place + QUARTER
+    in_bar = (start - place - bar.start) // QUARTER
+    syncopated = place == EIGHTH and in_bar % 2 == 0 and beat_end // QUARTER not in triplet_beats
+    if syncopated and not rest and stop >= start + QUARTER and bar.metre.denominator == 4:
+        return QUARTER
+    ticks = min(stop, beat_end) - start
     return SIXTEENTH if rest and ticks == EIGHTH + SIXTEENTH else ticks
 
 
-def _grouped(bar: list[Piece]) -> list[Piece]:
+def _grouped(bar: list[Piece], groups: Iterable[int]) -> list[Piece]:
     """With beams and tuplets, which both stay within a beat."""
     out: list[Piece] = []
-    for beat in range(BAR // BEAT):
-        out += _beamed(_bracketed([piece for piece in bar if piece.start // BEAT == beat]))
+    first = 0
+    for length in groups:
+        out += _beamed(_bracketed([piece for piece in bar if first <= piece.start < first + length]))
+        first += length
     return out
 
 

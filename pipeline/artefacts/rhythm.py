@@ -1,6 +1,6 @@
 """From seconds to note values: notes on a grid of sixteenths or triplets, in voices that can be written.
 
-Time is in ticks, twelve to a beat: a sixteenth is 3, an eighth of a triplet 4.
+Time is in ticks, twelve to a quarter: a sixteenth is 3, an eighth of a triplet 4.
 """
 
 from collections import defaultdict
@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artefacts.grid import BEATS_PER_BAR, BeatGrid, FloatArray
+from pipeline.artefacts.grid import EIGHTH, QUARTER, BeatGrid, FloatArray
 from pipeline.artefacts.percussion import staff_place
 from pipeline.notes import Instrument
 
-BEAT = 12
-BAR = BEAT * BEATS_PER_BAR
-SIXTEENTH, EIGHTH = 3, 6
+SIXTEENTH = 3
 TRIPLET = 4
 _NEVER = 1 << 60
 
@@ -55,7 +53,7 @@ class Part:
 
     Attributes:
         voices: one or two; the chords of a voice are in order and never overlap.
-        triplet_beats: numbers of the beats that are divided in three; all others are in sixteenths.
+        triplet_beats: numbers of the quarters that are divided in three; all others are in sixteenths.
         staves: 2 for a keyboard whose hands are apart: the first voice on the upper staff, the second on the lower.
     """
 
@@ -75,7 +73,7 @@ def arrange(instruments: Sequence[Instrument], grid: BeatGrid) -> list[Part]:
     for instrument, beats in zip(instruments, triplets, strict=True):
         tones = _quantised(instrument, grid, beats)
         if instrument.is_drum:
-            parts.append(Part(instrument, _hands_and_feet(tones, beats), beats))
+            parts.append(Part(instrument, _hands_and_feet(tones, beats, grid.metre.beat), beats))
         elif _needs_two_staves(instrument):
             upper = [tone for tone in tones if tone.pitch >= _MIDDLE_C]
             lower = [tone for tone in tones if tone.pitch < _MIDDLE_C]
@@ -98,7 +96,7 @@ def _needs_two_staves(instrument: Instrument) -> bool:
 
 def _triplet_beats(instruments: Sequence[Instrument], grid: BeatGrid) -> list[frozenset[int]]:
     """For each instrument, the beats that are clearly triplets; how usual they are in this song is estimated along."""
-    if not grid.detected:
+    if not grid.detected or grid.metre.beat != QUARTER:
         return [frozenset() for _ in instruments]
     deviation = _DEVIATION_S * grid.bpm / 60
     gains = [_triplet_gains(_positions(instrument, grid)[0], deviation) for instrument in instruments]
@@ -150,13 +148,14 @@ def _positions(instrument: Instrument, grid: BeatGrid) -> tuple[FloatArray, Floa
 def _quantised(instrument: Instrument, grid: BeatGrid, triplets: frozenset[int]) -> list[Tone]:
     """Tones on the grid, by start, then pitch; of two that fall together the longer one."""
     onsets, ends = _positions(instrument, grid)
-    starts, stops = _snapped(onsets, triplets), _snapped(ends, triplets)
+    beat = grid.metre.beat
+    starts, stops = _snapped(onsets, beat, triplets), _snapped(ends, beat, triplets)
     tones: dict[tuple[int, int], Tone] = {}
     for note, start, stop in zip(instrument.notes, starts.tolist(), stops.tolist(), strict=True):
-        shortest = TRIPLET if start // BEAT in triplets else SIXTEENTH
+        shortest = TRIPLET if start // QUARTER in triplets else SIXTEENTH
         end = max(stop, start + shortest)
-        if end > start + BEAT and end // BEAT in triplets:
-            end = (end + EIGHTH) // BEAT * BEAT  # releases are not so exact that a long note would need a triplet
+        if end > start + QUARTER and end // QUARTER in triplets:
+            end = (end + EIGHTH) // QUARTER * QUARTER  # releases are not so exact that a long note would need a triplet
         tone = Tone(note.pitch, start, end, note.velocity)
         other = tones.get((start, note.pitch))
         if other is None or other.end < tone.end:
@@ -164,13 +163,13 @@ def _quantised(instrument: Instrument, grid: BeatGrid, triplets: frozenset[int])
     return [tones[place] for place in sorted(tones)]
 
 
-def _snapped(positions: FloatArray, triplets: frozenset[int]) -> NDArray[np.int64]:
-    """The nearest tick that the beat's division has."""
+def _snapped(positions: FloatArray, beat: int, triplets: frozenset[int]) -> NDArray[np.int64]:
+    """The nearest tick that the division of the beat has, which lasts ``beat`` ticks."""
     beats = np.floor(positions + _EARLY)
     places = positions - beats
     divided = np.isin(beats, np.array(sorted(triplets), dtype=np.float64))
-    ticks = np.where(divided, np.rint(places * 3) * TRIPLET, np.rint(places * 4) * SIXTEENTH)
-    return (beats * BEAT + np.maximum(ticks, 0)).astype(np.int64)
+    ticks = np.where(divided, np.rint(places * 3) * TRIPLET, np.rint(places * beat / SIXTEENTH) * SIXTEENTH)
+    return (beats * beat + np.maximum(ticks, 0)).astype(np.int64)
 
 
 def _one_voice(tones: Sequence[Tone], triplets: frozenset[int]) -> tuple[Chord, ...]:
@@ -186,7 +185,7 @@ def _one_voice(tones: Sequence[Tone], triplets: frozenset[int]) -> tuple[Chord, 
     chords = []
     for start, following in zip(starts, [*starts, _NEVER][1:], strict=True):
         end = max(tone.end for tone in groups[start])
-        if end // BEAT not in triplets:
+        if end // QUARTER not in triplets:
             end = -(-end // EIGHTH) * EIGHTH
         if end >= following - SIXTEENTH:
             end = following
@@ -219,7 +218,7 @@ def _one_or_two_voices(tones: Sequence[Tone], triplets: frozenset[int]) -> tuple
     return tuple(_one_voice(voice, triplets) for voice in voices)
 
 
-def _hands_and_feet(tones: Sequence[Tone], triplets: frozenset[int]) -> tuple[tuple[Chord, ...], ...]:
+def _hands_and_feet(tones: Sequence[Tone], triplets: frozenset[int], beat: int) -> tuple[tuple[Chord, ...], ...]:
     """Strokes last until the next of their voice or the next beat, so that few rests are needed."""
     voices = []
     for foot in (False, True):
@@ -227,7 +226,7 @@ def _hands_and_feet(tones: Sequence[Tone], triplets: frozenset[int]) -> tuple[tu
         ends = [*(chord.start for chord in chords), _NEVER][1:]
         voices.append(
             tuple(
-                replace(chord, end=min(end, (chord.start // BEAT + 1) * BEAT))
+                replace(chord, end=min(end, (chord.start // beat + 1) * beat))
                 for chord, end in zip(chords, ends, strict=True)
             )
         )

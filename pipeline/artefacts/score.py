@@ -6,13 +6,13 @@ What the score claims beyond the notes, its tempo, metre and key, it says in wor
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.artefacts.grid import BEATS_PER_BAR, BeatGrid, estimate_grid
-from pipeline.artefacts.key import Key, Spelling, estimate_key, spelled
+from pipeline.analysis.beats import Beats
+from pipeline.analysis.key import Key, estimate_key
+from pipeline.artefacts.grid import DOTTED_QUARTER, EIGHTH, QUARTER, Bar, BeatGrid, Metre, written_grid
 from pipeline.artefacts.note_values import Piece, measures
 from pipeline.artefacts.percussion import key_name, staff_place
-from pipeline.artefacts.rhythm import BAR, BEAT, Part, Tone, arrange
+from pipeline.artefacts.rhythm import Part, Tone, arrange
+from pipeline.artefacts.spelling import Spelling, spelled
 from pipeline.artefacts.text import xml_text
 from pipeline.notes import Instrument
 
@@ -33,34 +33,35 @@ _CLEFS = ((42, ("F", 4, -1)), (57, ("F", 4, 0)), (84, ("G", 2, 0)), (127, ("G", 
 _GUITAR_CLEF = ("G", 2, -1)
 
 
-def write_score(instruments: Sequence[Instrument], path: Path, *, grid: BeatGrid | None = None) -> None:
-    """Write the notes as MusicXML: a part for each instrument, in concert pitch, in 4/4, quantised to the beats.
+def write_score(instruments: Sequence[Instrument], path: Path, *, beats: Beats | None = None) -> None:
+    """Write the notes as MusicXML: a part for each instrument, in concert pitch, quantised to the beats.
 
-    It begins with the bar of the first note and ends with that of the last.  Tempo and key are estimated, and said to
-    be; where no tempo is found, the score is on a grid of 120 beats per minute and says so.  The same notes always give
-    the same bytes.
+    It begins with the bar of the first note and ends with that of the last.  Tempo, metre and key are estimated, and
+    said to be; where no tempo is found, the score is on a grid of 120 beats per minute, where no bars are found, in
+    4/4, and says so.  The same notes always give the same bytes.
 
     Args:
         instruments: any number; none gives one empty part.
         path: file to write; UTF-8.
-        grid: the beats; found from the notes if not given.
+        beats: of the song; None where they are not known.
 
     Raises:
         OSError: the file cannot be written.
     """
-    beats = grid or estimate_grid(instruments)
-    key = estimate_key(instruments)
-    parts = arrange(instruments, beats) or [Part(Instrument("Silence", 0, False, "", ()), ((),), frozenset())]
+    grid = written_grid(beats, instruments)
+    told = estimate_key(instruments)
+    key = told.key if told else None
+    parts = arrange(instruments, grid) or [Part(Instrument("Silence", 0, False, "", ()), ((),), frozenset())]
     ends = [voice[-1].end for part in parts for voice in part.voices if voice]
-    n_measures = max(-(-max(ends, default=BAR) // BAR), 1)
+    bars = grid.written_bars(max(ends, default=0))
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(_HEAD)
         file.writelines(_part_list(parts))
         for number, part in enumerate(parts, start=1):
-            says = _opening(beats, key, instruments) if number == 1 else ""
-            tempos = _tempos(beats, n_measures) if number == 1 else {}
+            says = _opening(grid, key, instruments) if number == 1 else ""
+            tempos = _tempos(grid, bars) if number == 1 else {}
             file.write(f'<part id="P{number}">\n')
-            file.writelines(_Staves(number, part, key or _NO_SIGNATURE).measures(n_measures, says, tempos))
+            file.writelines(_Staves(number, part, key or _NO_SIGNATURE).measures(bars, says, tempos))
             file.write("</part>\n")
         file.write("</score-partwise>\n")
 
@@ -72,23 +73,37 @@ def _opening(grid: BeatGrid, key: Key | None, instruments: Sequence[Instrument])
     else:
         tempo = f"Tempo not detected; the grid is {grid.bpm:.0f} per minute"
     has_pitches = any(not instrument.is_drum for instrument in instruments)
+    metre = "metre estimated" if grid.bars_detected else "4/4 assumed"
     signature = "; key estimated" if key else "; no key signature, key not detected" if has_pitches else ""
     return (
         '<direction placement="above"><direction-type><words font-style="italic">'
-        f"{tempo}; 4/4 assumed{signature}.</words></direction-type></direction>\n"
-        '<direction placement="above"><direction-type><metronome><beat-unit>quarter</beat-unit>'
+        f"{tempo}; {metre}{signature}.</words></direction-type></direction>\n"
+        f'<direction placement="above"><direction-type><metronome>{_beat_unit(grid.metre)}'
         f"<per-minute>{'ca. ' if grid.detected else ''}{grid.bpm:.0f}</per-minute></metronome></direction-type>"
-        f'<sound tempo="{grid.bpm:.2f}"/></direction>\n'
+        f'<sound tempo="{_quarters(grid.bpm, grid.metre):.2f}"/></direction>\n'
     )
 
 
-def _tempos(grid: BeatGrid, n_measures: int) -> dict[int, str]:
+def _beat_unit(metre: Metre) -> str:
+    unit = {QUARTER: "quarter", DOTTED_QUARTER: "quarter", EIGHTH: "eighth"}[metre.beat]
+    return f"<beat-unit>{unit}</beat-unit>{'<beat-unit-dot/>' if metre.beat == DOTTED_QUARTER else ''}"
+
+
+def _quarters(bpm: float, metre: Metre) -> float:
+    """Beats a minute as quarter notes a minute, which playback wants."""
+    return bpm * metre.beat / QUARTER
+
+
+def _tempos(grid: BeatGrid, bars: Sequence[Bar]) -> dict[int, str]:
     """For the measures whose tempo differs from what was last said, the element for playback that tells it."""
     out: dict[int, str] = {}
-    told = grid.bpm
-    bars = grid.beats_s[::BEATS_PER_BAR][: n_measures + 1]
-    for measure, length_s in enumerate(np.diff(bars).tolist()):
-        bpm = 60 * BEATS_PER_BAR / length_s
+    beat = grid.metre.beat
+    told = _quarters(grid.bpm, grid.metre)
+    for measure, bar in enumerate(bars):
+        first, last = bar.start // beat, bar.end // beat
+        if last >= len(grid.beats_s):
+            break
+        bpm = _quarters(60 * (last - first) / float(grid.beats_s[last] - grid.beats_s[first]), grid.metre)
         if abs(bpm / told - 1) > _TEMPO_CHANGE:
             out[measure] = f'<sound tempo="{bpm:.2f}"/>\n'
             told = bpm
@@ -132,14 +147,18 @@ class _Staves:
         self._key = key
         self._signature = key.signature()
 
-    def measures(self, n_measures: int, opening: str, tempos: dict[int, str]) -> Iterator[str]:
+    def measures(self, measured: Sequence[Bar], opening: str, tempos: dict[int, str]) -> Iterator[str]:
         part = self._part
-        voices = [measures(voice, part.triplet_beats, n_measures) for voice in part.voices]
-        for index in range(n_measures):
+        voices = [measures(voice, part.triplet_beats, measured) for voice in part.voices]
+        metre = measured[0].metre
+        for index, measure in enumerate(measured):
             yield f'<measure number="{index + 1}">\n'
             if index == 0:
-                yield self._attributes()
+                yield self._attributes(metre)
                 yield opening
+            elif measure.metre != metre:
+                metre = measure.metre
+                yield f"<attributes>{_time(metre)}</attributes>\n"
             yield tempos.get(index, "")
             bars = [voice[index] for voice in voices]
             accidentals = self._accidentals(bars)
@@ -148,22 +167,22 @@ class _Staves:
                 shown = list(range(1, part.staves + 1))
             for number in shown:  # on one staff, a voice without notes needs no rests
                 if number != shown[0]:
-                    yield f"<backup><duration>{BAR}</duration></backup>\n"
+                    yield f"<backup><duration>{metre.ticks}</duration></backup>\n"
                 bar = bars[number - 1]
                 for piece in bar:
-                    yield from self._piece(piece, number, len(bar) == 1, accidentals)
-            if index == n_measures - 1:
+                    yield from self._piece(piece, number, piece.ticks == metre.ticks, accidentals)
+            if index == len(measured) - 1:
                 yield '<barline location="right"><bar-style>light-heavy</bar-style></barline>\n'
             yield "</measure>\n"
 
-    def _attributes(self) -> str:
+    def _attributes(self, metre: Metre) -> str:
         one = self._part.instrument
         fifths = 0 if one.is_drum else self._key.fifths
         clefs = "<clef><sign>percussion</sign><line>2</line></clef>" if one.is_drum else "".join(self._clefs())
         staves = f"<staves>{self._part.staves}</staves>" if self._part.staves > 1 else ""
         return (
-            f"<attributes><divisions>{BEAT}</divisions><key><fifths>{fifths}</fifths></key>"
-            f"<time><beats>{BEATS_PER_BAR}</beats><beat-type>4</beat-type></time>{staves}{clefs}</attributes>\n"
+            f"<attributes><divisions>{QUARTER}</divisions><key><fifths>{fifths}</fifths></key>"
+            f"{_time(metre)}{staves}{clefs}</attributes>\n"
         )
 
     def _clefs(self) -> Iterator[str]:
@@ -194,10 +213,9 @@ class _Staves:
                     valid[place] = at.alter
         return shown
 
-    def _piece(self, piece: Piece, voice: int, alone: bool, accidentals: dict[tuple[int, int], str]) -> Iterator[str]:
+    def _piece(self, piece: Piece, voice: int, whole: bool, accidentals: dict[tuple[int, int], str]) -> Iterator[str]:
         staff = f"<staff>{voice}</staff>" if self._part.staves > 1 else ""
         if piece.chord is None:
-            whole = alone and piece.ticks == BAR
             rest = '<rest measure="yes"/>' if whole else "<rest/>"
             value = "" if whole else _value(piece, "")
             yield f"<note>{rest}<duration>{piece.ticks}</duration><voice>{voice}</voice>{value}{staff}"
@@ -235,6 +253,10 @@ class _Staves:
         at = staff_place(tone.pitch)
         stem = f"<stem>{'down' if at.foot else 'up'}</stem>"
         return stem if at.notehead == "normal" else f"{stem}<notehead>{at.notehead}</notehead>"
+
+
+def _time(metre: Metre) -> str:
+    return f"<time><beats>{metre.numerator}</beats><beat-type>{metre.denominator}</beat-type></time>"
 
 
 def _clef(sign: str, line: int, octaves: int, number: str = "") -> str:

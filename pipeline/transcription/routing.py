@@ -1,27 +1,28 @@
-"""Which transcriber writes down which stem, and as which instrument: the one table.
+"""Which transcriber writes down which stem, and as which instrument: the one table; and a song's stems written down.
 
 A new transcriber is a module with a class that has ``transcribe`` and one line in :data:`ROUTES`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio.resample import StreamResampler, resampled_length
 from pipeline.audio.source import AudioSource
 from pipeline.models.store import ModelStore
 from pipeline.notes import Instrument, Note
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.basic_pitch import BasicPitchNetwork, BasicPitchTranscriber
+from pipeline.transcription.bleed import heard
+from pipeline.transcription.choices import AUTO, BASIC_PITCH, check_transcriber
 from pipeline.transcription.drums import DrumTranscriber
+from pipeline.transcription.phantoms import Presence, presences
+from pipeline.transcription.pitch_track import PitchNetwork
 from pipeline.transcription.silence import Audibility
 
-# What transcribers hear of a stem is in memory, so its rate has a bound: half an hour takes 0.3 GB, where 192 kHz would
-# take 1.4.  Drums are heard up to 20 kHz; no transcriber uses more.
-MAX_RATE_HZ = 44_100
+_MEASURING_SHARE = 0.1  # of the time of a song of four stems: 0.003 of its duration, where all may take 0.08
 _HEARING_SHARE = 0.05  # of the time of a pitched stem, which is 0.1 s of 2.6 s for three minutes
 
 
@@ -72,7 +73,7 @@ ANY_OTHER = Route(_basic_pitch, "Electric Piano 1", 4)  # "other", a whole mix, 
 
 
 class Transcription:
-    """Transcribes stems; keeps what it has loaded, so use one instance for many songs.
+    """Transcribes the stems of songs; keeps what it has loaded, so use one instance for many songs.
 
     Args:
         store: where networks are found; asked only when a stem needs one.
@@ -81,35 +82,81 @@ class Transcription:
     def __init__(self, store: ModelStore) -> None:
         self._store = store
         self._loaded: dict[Callable[[ModelStore], Transcriber], Transcriber] = {}
+        self._pitch: PitchNetwork | None = None
 
-    def transcribe_stem(self, stem: str, audio: AudioSource, on_progress: OnProgress = unheard) -> Instrument | None:
-        """Write down one stem.
+    def transcribe(
+        self,
+        stems: Mapping[str, AudioSource],
+        *,
+        wanted: Collection[str] | None = None,
+        transcriber: str = AUTO,
+        on_progress: OnProgress = unheard,
+    ) -> tuple[Instrument, ...]:
+        """Write down a song, or one stem.
 
         Args:
-            stem: its name, as the separation model names it; any name is allowed.
-            audio: the stem; mono or stereo (heard as the mean of its channels), any rate (heard at no more than
-                44.1 kHz, so that memory depends on its length alone).
+            stems: the audio of each stem, by the name the separation model gives it; any name is allowed, and so is
+                one stem alone.  Mono or stereo, any rate (heard at no more than 44.1 kHz, so that memory depends on
+                the length alone).
+            wanted: names of the stems to write down, all by default; the others only help to tell what belongs where.
+            transcriber: one of :data:`pipeline.transcription.choices.TRANSCRIBERS`.
             on_progress: told several times a second.
 
         Returns:
-            The instrument, its notes sorted by onset, then pitch, none beyond the end of the audio;
-            None when the stem is silent or no note was found in it.
+            The instruments in the order of the stems, none for a stem that is silent, that holds only what leaked
+            into it from others (:mod:`pipeline.transcription.phantoms`) or in which no note was found.  Notes are
+            sorted by onset, then pitch, none beyond the end of the audio.  An instrument's confidence is the mean of
+            its notes', weighted by their durations, times how much of the stem's sound is its own.
 
         Raises:
-            ModelMissing: the network of this stem is not in the cache.
+            UnknownTranscriber: there is no such transcriber.
+            ModelMissing: the network of a stem is not in the cache, or the one that tells voices from instruments.
         """
-        route = ROUTES.get(stem, ANY_OTHER)
-        samples, rate_hz = _heard(audio, part(on_progress, 0.0, _HEARING_SHARE))
+        check_transcriber(transcriber)
+        names = [name for name in stems if wanted is None or name in wanted]
+        measuring = _MEASURING_SHARE if len(stems) > 1 else 0.0
+        on_progress(0.0)
+        presence = presences(stems, self._pitch_network, part(on_progress, 0.0, measuring))
+        share = (1 - measuring) / max(len(names), 1)
+        instruments = []
+        for index, name in enumerate(names):
+            if not presence[name].spans:
+                continue
+            hearing = part(on_progress, measuring + index * share, measuring + (index + 1) * share)
+            instrument = self._instrument(name, stems, presence, _route(name, transcriber), hearing)
+            if instrument is not None:
+                instruments.append(instrument)
+        on_progress(1.0)
+        return tuple(instruments)
+
+    def _instrument(
+        self,
+        stem: str,
+        stems: Mapping[str, AudioSource],
+        presence: Mapping[str, Presence],
+        route: Route,
+        on_progress: OnProgress,
+    ) -> Instrument | None:
+        samples, rate_hz = heard(stem, stems, presence, part(on_progress, 0.0, _HEARING_SHARE))
         audibility = Audibility(samples, rate_hz)
         if audibility.silent:
             return None
-        heard = self._transcriber(route).transcribe(samples, rate_hz, part(on_progress, _HEARING_SHARE, 1.0))
-        within = (Note(n.pitch, n.start_s, min(n.end_s, audio.duration_s), n.velocity) for n in heard)
+        found = self._transcriber(route).transcribe(samples, rate_hz, part(on_progress, _HEARING_SHARE, 1.0))
+        within = (replace(note, end_s=min(note.end_s, stems[stem].duration_s)) for note in found)
         notes = sorted(
             (note for note in within if note.end_s > note.start_s and audibility.hears(note)),
             key=lambda note: (note.start_s, note.pitch),
         )
-        return Instrument(route.name, route.program, route.is_drum, stem, tuple(notes)) if notes else None
+        if not notes:
+            return None
+        confidence = presence[stem].purity * _confidence(notes)
+        return Instrument(route.name, route.program, route.is_drum, stem, tuple(notes), confidence)
+
+    def _pitch_network(self) -> PitchNetwork:
+        if self._pitch is None:
+            (path,) = self._store.require("swift-f0")
+            self._pitch = PitchNetwork(path)
+        return self._pitch
 
     def _transcriber(self, route: Route) -> Transcriber:
         if route.load not in self._loaded:
@@ -117,16 +164,12 @@ class Transcription:
         return self._loaded[route.load]
 
 
-def _heard(audio: AudioSource, on_progress: OnProgress) -> tuple[NDArray[np.float32], int]:
-    """The mean of the channels, float32, shape (n_samples,), and its rate in Hz: at most :data:`MAX_RATE_HZ`."""
-    if audio.rate_hz <= MAX_RATE_HZ:
-        return audio.mono(on_progress), audio.rate_hz
-    out = np.empty(resampled_length(audio.n_samples, audio.rate_hz, MAX_RATE_HZ), dtype=np.float32)
-    resampler = StreamResampler(audio.rate_hz, MAX_RATE_HZ, 1, len(out))
-    at = 0
-    for block in audio.blocks(on_progress=on_progress):
-        ready = resampler.push(block.mean(axis=0, keepdims=True))[0]
-        out[at : at + len(ready)] = ready
-        at += len(ready)
-    out[at:] = resampler.finish()[0]
-    return out, MAX_RATE_HZ
+def _route(stem: str, transcriber: str) -> Route:
+    route = ROUTES.get(stem, ANY_OTHER)
+    return replace(route, load=_basic_pitch) if transcriber == BASIC_PITCH and not route.is_drum else route
+
+
+def _confidence(notes: Sequence[Note]) -> float:
+    """Mean confidence over the time that notes sound: a ghost of a tenth of a second says little of an instrument."""
+    sounding_s = sum(note.end_s - note.start_s for note in notes)
+    return min(sum(note.confidence * (note.end_s - note.start_s) for note in notes) / sounding_s, 1.0)

@@ -5,6 +5,8 @@ import re
 
 import httpx
 
+from pipeline.transcription.choices import AUTO, TRANSCRIBERS
+from service.api.wording import shown
 from service.context import Context
 from service.db.models import ApiKey, Task, TaskKind
 from service.errors import AddressRefused, Invalid, NotFound, SourceFetchFailed
@@ -17,6 +19,19 @@ _RESOLVE_TIMEOUT_S = 2.0
 # What ids look like; anything else does not exist, and the database is not asked (PostgreSQL fails on a NUL).
 _HEX_ID = re.compile("[0-9a-f]{32}")  # of tasks and files
 _AUDIO_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def known_transcriber(field: str, name: str | None) -> str:
+    """The transcriber that a request names; the default where it names none.
+
+    Raises:
+        Invalid: there is no such transcriber.
+    """
+    if not name:
+        return AUTO
+    if name not in TRANSCRIBERS:
+        raise Invalid(f"{field} must be one of {', '.join(TRANSCRIBERS)}, not {shown(name)}.", field=field)
+    return name
 
 
 async def find_task(task_id: str, key: ApiKey, context: Context, *kinds: TaskKind) -> Task | None:

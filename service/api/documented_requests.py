@@ -6,6 +6,7 @@ document says what will be refused, and shows whole requests, since which fields
 
 from typing import Any
 
+from pipeline.transcription.choices import TRANSCRIBERS
 from service.kie.fields import MAX_NAME_LENGTH
 from service.kie.jobs import MODELS
 from service.kie.separation import TYPES
@@ -26,6 +27,7 @@ _ENUMS: Json = {
     "SeparationType": [*TYPES],
     "StemName": [*STEM_NAMES],
     "JobModel": [*MODELS.values()],
+    "Transcriber": [*TRANSCRIBERS],
 }
 _NAMES: Json = {"minItems": 1}
 _UPLOAD_NAMES: dict[str, Json] = {
@@ -61,7 +63,12 @@ _RULES: dict[str, dict[str, Json]] = {
         "type": _named("SeparationType"),
         "stemName": _named("StemName"),
     },
-    "MidiRequest": {"taskId": _HEX_ID, "audioId": _TRACK_ID, "callBackUrl": _URL},
+    "MidiRequest": {
+        "taskId": _HEX_ID,
+        "audioId": _TRACK_ID,
+        "callBackUrl": _URL,
+        "transcriber": _named("Transcriber"),
+    },
     "WavRequest": {"taskId": _HEX_ID, "audioId": _TRACK_ID, "callBackUrl": _URL},
     "JobRequest": {"model": _named("JobModel"), "callBackUrl": _URL},
     "JobInput": {
@@ -70,13 +77,25 @@ _RULES: dict[str, dict[str, Json]] = {
         "audio_url": _URL,
         "type": _named("SeparationType"),
         "stem_name": _named("StemName"),
+        "transcriber": _named("Transcriber"),
     },
     "DownloadUrlRequest": {"url": {"format": "uri", "minLength": 1, "examples": [_LINK]}},
     "Base64UploadRequest": {"base64Data": {"minLength": 1}, **_UPLOAD_NAMES},
     "UrlUploadRequest": {"fileUrl": _URL, **_UPLOAD_NAMES},
     "UploadForm": _UPLOAD_NAMES,
-    "TranscriptionRequest": {"url": _URL, "callback_url": _URL, "stems": _NAMES, "instruments": _NAMES},
-    "TranscriptionForm": {"callback_url": _URL, "stems": _NAMES, "instruments": _NAMES},
+    "TranscriptionRequest": {
+        "url": _URL,
+        "callback_url": _URL,
+        "stems": _NAMES,
+        "instruments": _NAMES,
+        "transcriber": _named("Transcriber"),
+    },
+    "TranscriptionForm": {
+        "callback_url": _URL,
+        "stems": _NAMES,
+        "instruments": _NAMES,
+        "transcriber": _named("Transcriber"),
+    },
 }
 
 # Of operations that do several things: what is sent for each.

@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from pipeline.errors import AudioError, PipelineError
 from pipeline.memory import keep_freed_memory
 from pipeline.models.catalogue import CATALOGUE
 from pipeline.notes import Instrument
-from pipeline.song import Report, SongNotes, SongPipeline
+from pipeline.song import Report, SongPipeline
+from pipeline.song_notes import HeardSong, SongNotes
+from pipeline.transcription.choices import AUTO, TRANSCRIBERS
 from pipeline.transcription.routing import ROUTES
 from service.cli.models import ensure_models
 from service.models import TRANSCRIPTION_MODEL, model_store
-from service.notes import wire_notes
+from service.music import music_of
+from service.notes import wire_confidence, wire_notes
 from service.settings import DEVICES, Settings, load_settings
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -37,11 +40,11 @@ Command = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What a command made of one song, as its JSON document tells it."""
+    """What a command made of one song, as its JSON document tells it; a song that was only separated was not heard."""
 
     duration_s: float
-    instruments: Iterable[Instrument]
     files: dict[str, Any]
+    heard: HeardSong | None = None
 
 
 def _common(command: Command) -> Command:
@@ -60,10 +63,22 @@ _model_option = click.option(
 )
 
 
+_transcriber_option = click.option(
+    "--transcriber",
+    type=click.Choice([*TRANSCRIBERS]),
+    default=AUTO,
+    show_default=True,
+    help="; ".join(f"{name}: {what}" for name, what in TRANSCRIBERS.items()) + ".",
+)
+
+
 @click.command()
 @_common
 @_model_option
-def transcribe(songs: tuple[Path, ...], output: Path, device: str | None, as_json: bool, model: str | None) -> None:
+@_transcriber_option
+def transcribe(
+    songs: tuple[Path, ...], output: Path, device: str | None, as_json: bool, model: str | None, transcriber: str
+) -> None:
     """Everything: stems, a MIDI file for the song and one per stem, the list of notes, sheet music, a piano roll, and
     the notes played.
 
@@ -74,12 +89,12 @@ def transcribe(songs: tuple[Path, ...], output: Path, device: str | None, as_jso
     pipeline = _pipeline(settings, settings.separation_model, TRANSCRIPTION_MODEL)
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
-        made = pipeline.run(song, folder, on_progress=report)
+        made = pipeline.run(song, folder, transcriber=transcriber, on_progress=report)
         files = {
             **_note_files(made.notes),
             "stems": {stem.name: str(stem.path) for stem in made.stems},
         }
-        return _Done(made.duration_s, made.notes.instruments, files)
+        return _Done(made.duration_s, files, made.notes.heard)
 
     _each(songs, output, as_json, do)
 
@@ -117,7 +132,7 @@ def separate(
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
         stems = pipeline.separate(song, folder, only=only, residual=residual, on_progress=report)
-        return _Done(stems[0].duration_s, (), {"stems": {stem.name: str(stem.path) for stem in stems}})
+        return _Done(stems[0].duration_s, {"stems": {stem.name: str(stem.path) for stem in stems}})
 
     _each(songs, output, as_json, do)
 
@@ -130,7 +145,10 @@ def separate(
     help=f"What the audio is: {', '.join(ROUTES)}, other. Default: the file's name where it is one of these "
     f"(drums.flac), else {_DEFAULT_STEM}.",
 )
-def midi(songs: tuple[Path, ...], output: Path, device: str | None, as_json: bool, stem: str | None) -> None:
+@_transcriber_option
+def midi(
+    songs: tuple[Path, ...], output: Path, device: str | None, as_json: bool, stem: str | None, transcriber: str
+) -> None:
     """Notes only, without separation: of a stem, or of any audio as it is.
 
     Each SONG gets a folder of its own in the output folder.
@@ -141,8 +159,8 @@ def midi(songs: tuple[Path, ...], output: Path, device: str | None, as_json: boo
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
         name = stem or (song.stem if song.stem in ROUTES else _DEFAULT_STEM)
-        made = pipeline.transcribe({name: song}, folder, on_progress=report)
-        return _Done(made.duration_s, made.instruments, _note_files(made))
+        made = pipeline.transcribe({name: song}, folder, transcriber=transcriber, on_progress=report)
+        return _Done(made.heard.duration_s, _note_files(made), made.heard)
 
     _each(songs, output, as_json, do)
 
@@ -186,6 +204,7 @@ def _note_files(notes: SongNotes) -> dict[str, Any]:
         "score": str(notes.score),
         "pianoRoll": str(notes.piano_roll),
         "preview": str(notes.preview),
+        "beats": str(notes.beats_json),
     }
 
 
@@ -260,25 +279,37 @@ class _progress:  # noqa: N801 (used like a function)
 
 
 def _document(song: Path, done: _Done) -> dict[str, Any]:
-    instruments = [
-        {
-            "name": instrument.name,
-            "program": instrument.program,
-            "isDrum": instrument.is_drum,
-            "stem": instrument.stem,
-            "notes": wire_notes(instrument),
+    heard: dict[str, Any] = {"instruments": []}
+    if done.heard is not None:
+        music = music_of(done.heard)
+        heard = {
+            "tempo": music.tempo,
+            "tempoConfidence": music.tempo_confidence,
+            "timeSignature": music.time_signature,
+            "key": music.key,
+            "keyConfidence": music.key_confidence,
+            "instruments": [_instrument(instrument) for instrument in done.heard.instruments],
         }
-        for instrument in done.instruments
-    ]
+    return {"file": str(song), "durationS": round(done.duration_s, 6), **heard, "files": done.files}
+
+
+def _instrument(instrument: Instrument) -> dict[str, Any]:
     return {
-        "file": str(song),
-        "durationS": round(done.duration_s, 6),
-        "instruments": instruments,
-        "files": done.files,
+        "name": instrument.name,
+        "program": instrument.program,
+        "isDrum": instrument.is_drum,
+        "stem": instrument.stem,
+        "confidence": wire_confidence(instrument.confidence),
+        "notes": wire_notes(instrument),
     }
 
 
 def _summary(song: Path, folder: Path, done: _Done) -> None:
     click.echo(f"{song} ({done.duration_s:.1f} s) -> {folder}")
-    for instrument in done.instruments:
+    if done.heard is None:
+        return
+    music = music_of(done.heard)
+    tempo = "no clear tempo" if music.tempo is None else f"{music.tempo:.1f} BPM"
+    click.echo(f"  {tempo}, {music.time_signature or 'no clear metre'}, {music.key or 'no clear key'}")
+    for instrument in done.heard.instruments:
         click.echo(f"  {instrument.stem:<12} {instrument.name:<26} {len(instrument.notes):>5} notes")

@@ -137,6 +137,7 @@ class Task(Base):
     parent_task_id: Mapped[str | None]
     audio_s: Mapped[float | None]  # length of what is worked on, once it is known
     credits: Mapped[int]  # spent on it, in thousandths
+    music: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # as service.music has it
 
     stage: Mapped[str | None]
     progress: Mapped[float]
@@ -202,6 +203,7 @@ class InstrumentNotes(Base):
     program: Mapped[int]
     is_drum: Mapped[bool]
     stem: Mapped[str]
+    confidence: Mapped[float | None]  # None of those that were written down before it was measured
     notes: Mapped[bytes]
 
 

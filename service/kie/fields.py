@@ -18,6 +18,13 @@ AskedSeparationId = Annotated[str | None, Meta(description="A finished separatio
 AskedAudioId = Annotated[
     str | None, Meta(description="A track of that task: an upload's own, or one of its stems.", examples=[_AUDIO_ID])
 ]
+Transcriber = Annotated[
+    str | None,
+    Meta(
+        description="auto, the best transcriber for each stem and the default, or basic-pitch for all pitched stems.",
+        examples=[None],
+    ),
+]
 AskedAudioUrl = Annotated[
     str | None,
     Meta(description="Audio at an address, https://songs.example/song.mp3, instead of the two ids.", examples=[None]),
@@ -104,6 +111,13 @@ Preview = Annotated[
 ]
 PianoRoll = Annotated[
     str | None, Meta(description="A picture of the notes, as SVG.", examples=[f"{_FILES}/piano-roll.svg{_SIGNED}"])
+]
+BeatsJson = Annotated[
+    str | None,
+    Meta(
+        description="Beats, downbeats and keys with their times, as JSON; null of tasks before there was such a file.",
+        examples=[f"{_FILES}/beats.json{_SIGNED}"],
+    ),
 ]
 WavLink = Annotated[str, Meta(description="Link to the WAV file.", examples=[f"{_FILES}/vocals.wav{_SIGNED}"])]
 JobModel = Annotated[

@@ -49,12 +49,19 @@ async def create_job(job: JobRequest, caller: "Caller", context: Context) -> Tas
     given_input = job.input or JobInput()
     task_id, audio_id = given_input.task_id, given_input.audio_id
     if job.model == _MIDI:
-        midi = MidiRequest(task_id, audio_id, job.call_back_url)
+        midi = MidiRequest(task_id, audio_id, job.call_back_url, given_input.transcriber)
         return await create_midi(midi, job, JOBS, caller, context)
     if job.model == _WAV:
         wav = WavRequest(task_id, audio_id, job.call_back_url)
         return await create_wav(wav, job, JOBS, caller, context)
-    separation = SeparationRequest(**msgspec.structs.asdict(given_input), call_back_url=job.call_back_url)
+    separation = SeparationRequest(
+        task_id=task_id,
+        audio_id=audio_id,
+        audio_url=given_input.audio_url,
+        type=given_input.type,
+        stem_name=given_input.stem_name,
+        call_back_url=job.call_back_url,
+    )
     return await create_separation(separation, job, JOBS, caller, context)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from service.api.checks import NO_RECORD, find_task
+from service.api.checks import NO_RECORD, find_task, known_transcriber
 from service.context import Context
 from service.db.models import Task, TaskKind, TaskStatus
 from service.errors import Invalid
@@ -13,6 +13,7 @@ from service.kie.flags import Flag, flag
 from service.kie.requests import Route, callback_url, refuse_expired, sent
 from service.kie.wire import MidiCallbackData, MidiData, MidiFiles, MidiRecord, MidiRequest, WireInstrument
 from service.links import Links
+from service.music import music_from
 from service.store.records import TaskRecord
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ async def create_midi(
     stems = {item.track.id: item for item in await context.store.tasks.tracks(separation.id) if item.track.stem}
     if request.audio_id and request.audio_id not in stems:
         raise Invalid(NO_RECORD)
-    new = route.task(TaskKind.MIDI, {"audio_id": request.audio_id or None, **sent(original)}, callback, caller)
+    params = {
+        "audio_id": request.audio_id or None,
+        "transcriber": known_transcriber(route.field("transcriber"), request.transcriber),
+        **sent(original),
+    }
+    new = route.task(TaskKind.MIDI, params, callback, caller)
     longest_s = max((item.track.duration_s or 0.0 for item in stems.values()), default=None)
     return await context.store.tasks.create(dataclasses.replace(new, parent_task_id=separation.id, audio_s=longest_s))
 
@@ -62,7 +68,17 @@ def midi_data(record: TaskRecord, links: Links) -> MidiData | None:
     """The notes of a transcription; None while there are none."""
     if record.task.status != TaskStatus.SUCCEEDED:
         return None
-    return MidiData(state="complete", instruments=_instruments(record), files=_files(record, links))
+    music = music_from(record.task)
+    return MidiData(
+        state="complete",
+        instruments=_instruments(record),
+        files=_files(record, links),
+        tempo=music.tempo,
+        tempo_confidence=music.tempo_confidence,
+        time_signature=music.time_signature,
+        key=music.key,
+        key_confidence=music.key_confidence,
+    )
 
 
 def midi_record(record: TaskRecord, links: Links) -> MidiRecord:
@@ -109,6 +125,7 @@ def _files(record: TaskRecord, links: Links) -> MidiFiles:
         musicxml=by_role.get("musicxml"),
         preview=by_role.get("preview"),
         piano_roll=by_role.get("piano_roll"),
+        beats=by_role.get("beats"),
     )
 
 
@@ -121,6 +138,7 @@ def _instruments(record: TaskRecord) -> list[WireInstrument]:
             is_drum=row.is_drum,
             stem=row.stem,
             audio_id=row.track_id,
+            confidence=row.confidence,
         )
         for row in record.instruments
     ]

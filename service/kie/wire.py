@@ -5,6 +5,7 @@ from typing import Annotated, Generic, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from service.kie import fields as of
+from service.music import Confidence, KeyName, Tempo, TimeSignature
 
 T = TypeVar("T")
 
@@ -29,11 +30,12 @@ class SeparationRequest(Struct, rename="camel", omit_defaults=True):
 
 
 class MidiRequest(Struct, rename="camel", omit_defaults=True):
-    """Body of ``midi/generate``; without ``audioId``, all stems are transcribed."""
+    """Body of ``midi/generate``; without ``audioId``, all stems are transcribed.  ``transcriber`` is ours."""
 
     task_id: of.AskedSeparationId = None
     audio_id: of.AskedAudioId = None
     call_back_url: of.CallBackUrl = None
+    transcriber: of.Transcriber = None
 
 
 class WavRequest(Struct, rename="camel", omit_defaults=True):
@@ -52,6 +54,7 @@ class JobInput(Struct, omit_defaults=True):
     audio_url: of.AskedAudioUrl = None
     type: of.SeparationType = None
     stem_name: of.StemName = None
+    transcriber: of.Transcriber = None
 
 
 class JobRequest(Struct, rename="camel", omit_defaults=True):
@@ -200,10 +203,11 @@ class WireNote(Struct):
     start: Annotated[float, Meta(description="Seconds.", examples=[7.6875])]
     end: Annotated[float, Meta(description="Seconds; after the start.", examples=[7.911458])]
     velocity: Annotated[float, Meta(ge=0, le=1, description="How hard it is played.", examples=[0.8])]
+    confidence: Confidence = None
 
 
 class WireInstrument(Struct, rename="camel"):
-    """One instrument's notes; ``program``, ``isDrum``, ``stem`` and ``audioId`` are ours."""
+    """One instrument's notes; ``program``, ``isDrum``, ``stem``, ``audioId`` and ``confidence`` are ours."""
 
     name: Annotated[str, Meta(description="As General MIDI calls it.", examples=["Electric Bass (finger)"])]
     notes: Annotated[list[WireNote], Meta(description="By their start.")]
@@ -211,6 +215,7 @@ class WireInstrument(Struct, rename="camel"):
     is_drum: Annotated[bool, Meta(description="Whether pitches are drums.", examples=[False])]
     stem: Annotated[str, Meta(description="The stem it was heard in.", examples=["bass"])]
     audio_id: Annotated[of.AudioId, Meta(description="That stem's id.")]
+    confidence: Confidence = None
 
 
 class MidiFiles(Struct, rename="camel"):
@@ -222,20 +227,23 @@ class MidiFiles(Struct, rename="camel"):
     musicxml: of.MusicXml
     preview: of.Preview
     piano_roll: of.PianoRoll
+    beats: of.BeatsJson = None
 
 
 class MidiData(Struct, rename="camel", kw_only=True):
     """The notes of a finished MIDI task; all but ``state`` and ``instruments`` is ours.
 
-    ``tempo``, ``timeSignature`` and ``key`` are null while nothing measures them.
+    ``tempo``, ``timeSignature`` and ``key`` are null where they were not heard surely enough.
     """
 
     state: Annotated[str, Meta(description="Always complete.", examples=["complete"])]
     instruments: Annotated[list[WireInstrument], Meta(description="Those that have notes.")]
     files: MidiFiles
-    tempo: Annotated[float | None, Meta(description="Beats per minute.", examples=[None])] = None
-    time_signature: Annotated[str | None, Meta(description="Such as 4/4.", examples=[None])] = None
-    key: Annotated[str | None, Meta(description="Such as A minor.", examples=[None])] = None
+    tempo: Tempo = None
+    tempo_confidence: Confidence = None
+    time_signature: TimeSignature = None
+    key: KeyName = None
+    key_confidence: Confidence = None
 
 
 class MidiRecord(Struct, rename="camel"):

@@ -8,12 +8,13 @@ import msgspec
 
 from service.db.models import LIVE, Delivery, File, Outbox, OutboxState, Task, TaskKind, TaskStatus
 from service.links import STEMS_ZIP, Links
+from service.music import music_from
 from service.native import wire
 from service.prices import credits
 from service.store.records import TaskRecord, TrackFile
 
 # Of a task's parameters, those to show; others are the worker's own, or have a field of their own.
-_OPTIONS = ("stems", "instruments", "model", "type", "stem_name", "stem", "audio_id", "upload_path")
+_OPTIONS = ("stems", "instruments", "transcriber", "model", "type", "stem_name", "stem", "audio_id", "upload_path")
 
 
 def iso_time(at_ms: int) -> str:
@@ -152,6 +153,7 @@ def _result(record: TaskRecord, links: Links, *, with_notes: bool) -> wire.TaskR
         urls.setdefault(STEMS_ZIP, links.to_stems(task.id, task.expires_ms))
     return wire.TaskResult(
         duration_s=task.audio_s,
+        **msgspec.structs.asdict(music_from(task)),
         instruments=[
             wire.Instrument(
                 name=row.name,
@@ -159,6 +161,7 @@ def _result(record: TaskRecord, links: Links, *, with_notes: bool) -> wire.TaskR
                 is_drum=row.is_drum,
                 stem=row.stem,
                 audio_id=row.track_id or None,
+                confidence=row.confidence,
                 notes=cast(Any, msgspec.Raw(row.notes)) if with_notes else msgspec.UNSET,  # a list, encoded already
             )
             for row in record.instruments

@@ -60,6 +60,7 @@ async def transcribe_upload(chunks: AsyncIterator[bytes], content_type: str, cal
         wishes = await _wishes(
             _listed("stems", form.values.get("stems", ())),
             _listed("instruments", form.values.get("instruments", ())),
+            form.fields.get("transcriber"),
             form.fields.get("callback_url") or None,
             context,
         )
@@ -91,7 +92,7 @@ async def transcribe_url(chunks: AsyncIterator[bytes], caller: Caller, context: 
     request = await _read_json(chunks)
     if not request.url:
         raise Invalid(f"url is required. {_SONG}", field="url")
-    wishes = await _wishes(request.stems, request.instruments, request.callback_url, context)
+    wishes = await _wishes(request.stems, request.instruments, request.transcriber, request.callback_url, context)
     source = await track_behind_url("url", request.url, caller.key, context)
     if source is None:
         wishes.params["audio_url"] = request.url
@@ -235,11 +236,16 @@ def _listed(name: str, values: Iterable[str]) -> list[str] | None:
 
 
 async def _wishes(
-    stems: list[str] | None, instruments: list[str] | None, callback_url: str | None, context: Context
+    stems: list[str] | None,
+    instruments: list[str] | None,
+    transcriber: str | None,
+    callback_url: str | None,
+    context: Context,
 ) -> _Wishes:
     params = {
         "stems": _stem_names("stems", stems, context),
         "instruments": _stem_names("instruments", instruments, context),
+        "transcriber": checks.known_transcriber("transcriber", transcriber),
         "model": context.settings.separation_model,
     }
     if callback_url is not None:

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from service.music import Confidence, KeyName, Tempo, TimeSignature
+
 Status = Annotated[
     Literal["queued", "running", "succeeded", "failed", "cancelled"], Meta(description="Where it stands.")
 ]
@@ -41,6 +43,13 @@ Instruments = Annotated[
         examples=[["vocals", "drums"]],
     ),
 ]
+Transcriber = Annotated[
+    str,
+    Meta(
+        description="auto, the best transcriber for each stem and the default, or basic-pitch for all pitched stems.",
+        examples=["auto"],
+    ),
+]
 Stage = Annotated[str | None, Meta(description="What it does now.", examples=["separating"])]
 Eta = Annotated[
     float | None,
@@ -54,6 +63,7 @@ class TranscriptionRequest(Struct, omit_defaults=True, forbid_unknown_fields=Tru
     url: Annotated[str, Meta(description="The song.", examples=["https://songs.example/song.mp3"])] | None = None
     stems: Stems | None = None
     instruments: Instruments | None = None
+    transcriber: Transcriber | None = None
     callback_url: CallbackUrl | None = None
 
 
@@ -63,6 +73,7 @@ class TranscriptionForm(Struct, kw_only=True):
     file: Annotated[bytes, Meta(description="The song.")]
     stems: Stems | UnsetType = UNSET
     instruments: Instruments | UnsetType = UNSET
+    transcriber: Transcriber | UnsetType = UNSET
     callback_url: CallbackUrl | UnsetType = UNSET
 
 
@@ -169,6 +180,7 @@ class Note(Struct):
     start: Annotated[float, Meta(description="Seconds.", examples=[7.6875])]
     end: Annotated[float, Meta(description="Seconds; after the start.", examples=[7.911458])]
     velocity: Annotated[float, Meta(ge=0, le=1, description="How hard it is played.", examples=[0.8])]
+    confidence: Confidence = None
 
 
 class Instrument(Struct):
@@ -184,6 +196,7 @@ class Instrument(Struct):
     audio_id: Annotated[
         str | None, Meta(description="That stem's id.", examples=["6ba7b810-9dad-11d1-80b4-00c04fd430c8"])
     ]
+    confidence: Confidence = None
     notes: Annotated[list[Note] | UnsetType, Meta(description="By their start.")] = UNSET
 
 
@@ -200,6 +213,11 @@ class TaskResult(Struct):
     """What a task that succeeded has left; ``files`` are links by file name, good until the task expires."""
 
     duration_s: Seconds
+    tempo: Tempo
+    tempo_confidence: Confidence
+    time_signature: TimeSignature
+    key: KeyName
+    key_confidence: Confidence
     instruments: Annotated[list[Instrument], Meta(description="Those that were heard.")]
     stems: Annotated[list[TaskStem], Meta(description="Those that were asked for.")]
     files: Annotated[

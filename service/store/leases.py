@@ -121,6 +121,8 @@ class LeaseStore:
             values: dict[str, object] = {"progress": 1.0, "stage": None}
             if outcome.audio_s is not None:
                 values["audio_s"] = outcome.audio_s
+            if outcome.music is not None:
+                values["music"] = outcome.music
             await self._end(session, claim, TaskStatus.SUCCEEDED, values)
             await add_outcome(session, claim.task.id, outcome, self._clock.now_ms())
 

@@ -48,7 +48,7 @@ class NewFile:
 
     Attributes:
         role: what it is to its task: ``source``, ``stem``, ``wav``, ``midi``, ``stem_midi``, ``csv``, ``musicxml``,
-            ``piano_roll``, ``preview``.
+            ``piano_roll``, ``preview``, ``beats``.
         name: file name shown to clients.
         storage_key: where its bytes are.
     """
@@ -72,7 +72,7 @@ class NewTrack:
 
 @dataclass(frozen=True, slots=True)
 class NewNotes:
-    """One instrument's notes; ``notes`` is the JSON list for the wire (pitch, start, end, velocity).
+    """One instrument's notes; ``notes`` is the JSON list for the wire (pitch, start, end, velocity, confidence).
 
     ``track_id`` is None where they were heard in a stem of the same outcome, whose track has no id yet.
     """
@@ -82,6 +82,7 @@ class NewNotes:
     program: int
     is_drum: bool
     stem: str
+    confidence: float
     notes: bytes
 
 
@@ -92,6 +93,7 @@ class Outcome:
     Attributes:
         stage_seconds: how long each of its stages took, for estimates.
         audio_s: length of its audio, where that was found out on the way.
+        music: tempo, time signature and key of a song that was written down, as :mod:`service.music` has them.
     """
 
     tracks: list[NewTrack] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Outcome:
     instruments: list[NewNotes] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     audio_s: float | None = None
+    music: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

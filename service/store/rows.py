@@ -63,6 +63,7 @@ async def add_outcome(session: AsyncSession, task_id: str, outcome: Outcome, now
                 program=new.program,
                 is_drum=new.is_drum,
                 stem=new.stem,
+                confidence=new.confidence,
                 notes=new.notes,
             )
         )

@@ -1,7 +1,7 @@
 """What each kind of task does: from its source file to an :class:`Outcome`, with nothing written to the database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from pipeline.audio.decode import decode
 from pipeline.audio.probe import probe
 from pipeline.notes import Instrument
-from pipeline.song import SongNotes, SongPipeline
+from pipeline.song import SongPipeline
+from pipeline.song_notes import SongNotes
+from pipeline.transcription.choices import AUTO
 from service.context import Context
 from service.db.models import TaskKind
 from service.errors import NotFound, ServiceError
+from service.music import music_of, stored_music
 from service.names import clean_name, with_suffix
 from service.net.fetch import fetch
-from service.notes import encoded_notes
+from service.notes import encoded_notes, wire_confidence
 from service.storage import task_key
 from service.store.records import Claim, NewFile, NewNotes, NewTrack, Outcome, TrackFile
 from service.worker.progress import JobProgress
@@ -71,22 +74,20 @@ async def transcribe(job: Job) -> Outcome:
         Cancelled: the job was told to stop.
     """
     task = job.claim.task
-    wanted: str | None = task.params.get("audio_id")
-    tracks = [
-        item
-        for item in await job.context.store.tasks.tracks(task.parent_task_id or "")
-        if item.track.stem and wanted in (None, item.track.id)
-    ]
-    if not tracks:
-        raise NotFound(_SOURCE_GONE)
+    audio_id: str | None = task.params.get("audio_id")
+    tracks = [item for item in await job.context.store.tasks.tracks(task.parent_task_id or "") if item.track.stem]
     ids = {item.track.stem or "": item.track.id for item in tracks}
     stems = {item.track.stem or "": job.context.storage.path(item.file.storage_key) for item in tracks}
+    wanted = [stem for stem, track_id in ids.items() if audio_id in (None, track_id)]
+    if not wanted:
+        raise NotFound(_SOURCE_GONE)
     with job.progress.part(TRANSCRIPTION):
-        song = await _transcribe(job, stems)
+        song = await _transcribe(job, stems, wanted)
     return Outcome(
         files=await _note_files(job, song),
-        instruments=[_notes(instrument, ids[instrument.stem]) for instrument in song.instruments],
-        audio_s=song.duration_s,
+        instruments=[_notes(instrument, ids[instrument.stem]) for instrument in song.heard.instruments],
+        audio_s=song.heard.duration_s,
+        music=stored_music(music_of(song.heard)),
     )
 
 
@@ -104,15 +105,15 @@ async def transcribe_song(job: Job) -> Outcome:
     share = await _separation_share(job.context)
     with job.progress.part(SEPARATION, share):
         stems = await _separate(job, source, None)
-    heard = {stem.name: stem.path for stem in stems if stem.name in (params["instruments"] or [stem.name])}
     with job.progress.part(TRANSCRIPTION, 1 - share):
-        song = await _transcribe(job, heard)
+        song = await _transcribe(job, {stem.name: stem.path for stem in stems}, params["instruments"])
     kept = [stem for stem in stems if stem.name in (params["stems"] or [stem.name])]
     return Outcome(
         tracks=[await _stem_track(job, stem) for stem in kept],
         files=await _note_files(job, song),
-        instruments=[_notes(instrument, None) for instrument in song.instruments],
+        instruments=[_notes(instrument, None) for instrument in song.heard.instruments],
         audio_s=stems[0].duration_s,
+        music=stored_music(music_of(song.heard)),
     )
 
 
@@ -157,9 +158,15 @@ async def _separate(job: Job, source: TrackFile, only: str | None) -> "tuple[Ste
     )
 
 
-async def _transcribe(job: Job, stems: dict[str, Path]) -> SongNotes:
+async def _transcribe(job: Job, stems: dict[str, Path], wanted: Collection[str] | None) -> SongNotes:
     return await asyncio.to_thread(
-        job.pipeline.transcribe, stems, job.scratch / "notes", scratch=job.scratch, on_progress=job.progress.report
+        job.pipeline.transcribe,
+        stems,
+        job.scratch / "notes",
+        wanted=wanted,
+        transcriber=job.claim.task.params.get("transcriber", AUTO),
+        scratch=job.scratch,
+        on_progress=job.progress.report,
     )
 
 
@@ -257,6 +264,7 @@ async def _note_files(job: Job, song: SongNotes) -> list[NewFile]:
         "musicxml": song.score,
         "piano_roll": song.piano_roll,
         "preview": song.preview,
+        "beats": song.beats_json,
     }
     stored = [await _put(job, path, role) for role, path in files.items()]
     return stored + [await _put(job, path, "stem_midi") for path in song.stem_midi.values()]
@@ -269,5 +277,6 @@ def _notes(instrument: Instrument, track_id: str | None) -> NewNotes:
         program=instrument.program,
         is_drum=instrument.is_drum,
         stem=instrument.stem,
+        confidence=wire_confidence(instrument.confidence),
         notes=encoded_notes(instrument),
     )

@@ -1,5 +1,6 @@
 """The whole line, in what its stages do not show by themselves: files appear when all are complete, and progress."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import psutil
 import pytest
 import soundfile as sf
 
-from pipeline.errors import Cancelled, ModelMissing
+from pipeline.errors import Cancelled, ModelMissing, UnknownTranscriber
 from pipeline.models.store import ModelStore
 from pipeline.song import SongPipeline
 from support.audio import tone
@@ -40,6 +41,20 @@ def test_when_one_file_cannot_be_written_there_is_none(pipeline: SongPipeline, s
     with pytest.raises(OSError, match="too long"):
         pipeline.transcribe({"n" * 300: stem}, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_only_what_is_wanted_is_written_down(pipeline: SongPipeline, stem: Path, tmp_path: Path) -> None:
+    made = pipeline.transcribe({"bass": stem, "other": stem}, tmp_path / "out", wanted=["other"])
+    assert [instrument.stem for instrument in made.instruments] == ["other"]
+    assert made.duration_s == 1.0
+
+
+def test_an_unknown_transcriber_is_refused_before_anything_is_made(
+    pipeline: SongPipeline, stem: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownTranscriber, match="auto, basic-pitch"):
+        pipeline.transcribe({"bass": stem}, tmp_path / "out", transcriber="crystal ball")
+    assert not (tmp_path / "out").exists()
 
 
 class Reports:
@@ -86,9 +101,9 @@ def test_progress_of_a_transcription_advances_inside_every_stem(
     reports = Reports()
     pipeline.transcribe({"drums": song, "bass": song, "other": song}, tmp_path / "out", on_progress=reports)
     reports.check("transcribing", "writing")
-    for stem in range(3):
-        inside = {fraction for _, fraction in reports.seen if stem / 3 <= fraction < (stem + 1) / 3}
-        assert len(inside) > 8
+    bounds = [0.0, 0.2, 0.2 + 0.8 / 3, 0.2 + 1.6 / 3, 1.0]  # decoding, then each stem
+    for start, stop in pairwise(bounds):
+        assert len({fraction for _, fraction in reports.seen if start <= fraction < stop}) > 8
 
 
 def test_a_wav_is_the_stem_to_the_bit(pipeline: SongPipeline, song: Path, tmp_path: Path) -> None:

@@ -87,11 +87,16 @@ async def test_separation_then_midi(context: Context, key: ApiKey, worker: Worke
     assert [(row.stem, row.is_drum) for row in transcribed.instruments] == [
         ("drums", True), ("bass", False), ("other", False),
     ]  # fmt: skip
-    assert json.loads(transcribed.instruments[0].notes)[0] == {"pitch": 60, "start": 0.25, "end": 0.5, "velocity": 0.8}
+    assert json.loads(transcribed.instruments[0].notes)[0] == {
+        "pitch": 60, "start": 0.25, "end": 0.5, "velocity": 0.8, "confidence": 0.9,
+    }  # fmt: skip
+    assert transcribed.task.music == {
+        "tempo": 120.0, "tempo_confidence": 0.9, "time_signature": "4/4", "key": "A minor", "key_confidence": 0.75,
+    }  # fmt: skip
     assert transcribed.instruments[0].track_id == separated.tracks[0].track.id
     assert sorted(file.name for file in transcribed.files) == [
-        "bass.mid", "drums.mid", "notes.csv", "other.mid", "piano-roll.svg", "preview.mp3", "score.musicxml",
-        "song.mid",
+        "bass.mid", "beats.json", "drums.mid", "notes.csv", "other.mid", "piano-roll.svg", "preview.mp3",
+        "score.musicxml", "song.mid",
     ]  # fmt: skip
     assert list(context.storage.scratch_dir.iterdir()) == []
 

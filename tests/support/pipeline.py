@@ -1,24 +1,34 @@
 """A pipeline with the real one's signatures and none of its models, for tests of the service around it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
-from pipeline.artefacts.piano_roll import write_piano_roll
-from pipeline.artefacts.preview import write_preview
-from pipeline.artefacts.score import write_score
+from pipeline.analysis.beats import Beats
+from pipeline.analysis.key import Key, KeySpan
 from pipeline.audio.wav import WavFile
 from pipeline.errors import CorruptAudio, ModelError
-from pipeline.midi import write_midi
 from pipeline.notes import Instrument, Note
-from pipeline.notes_csv import write_notes_csv
-from pipeline.song import Report, SongNotes
+from pipeline.song import Report
+from pipeline.song_notes import HeardSong, SongNotes, write_song_notes
+from pipeline.transcription.choices import AUTO
 
 RATE_HZ = 8000
 STEMS = ("drums", "bass", "other", "vocals")
+BEATS = Beats(
+    times_s=np.array([0.0, 0.5, 1.0]),
+    downbeats=np.array([0]),
+    beats_per_bar=4,
+    time_signature=(4, 4),
+    bpm=120.0,
+    confidence=0.9,
+    downbeat_confidence=0.8,
+    steady=True,
+)
+KEYS = (KeySpan(0.0, 1.0, Key.on(9, minor=True), 0.75),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +82,23 @@ class FakePipeline:
         stems: Mapping[str, Path],
         out_dir: Path,
         *,
+        wanted: Collection[str] | None = None,
+        transcriber: str = AUTO,
         scratch: Path | None = None,
         on_progress: Report | None = None,
     ) -> SongNotes:
-        self.calls.append("transcribe")
+        self.calls.append("transcribe" if transcriber == AUTO else f"transcribe with {transcriber}")
         assert on_progress is not None
         on_progress("transcribing", 0.5)
         self.during(on_progress)
         out_dir.mkdir(parents=True, exist_ok=True)
-        notes = (Note(60, 0.25, 0.5, 0.8), Note(64, 0.5, 0.75, 0.6))
+        notes = (Note(60, 0.25, 0.5, 0.8, 0.9), Note(64, 0.5, 0.75, 0.6, 0.7))
         instruments = tuple(
-            Instrument("Drums" if name == "drums" else "Electric Piano 1", 4, name == "drums", name, notes)
+            Instrument("Drums" if name == "drums" else "Electric Piano 1", 4, name == "drums", name, notes, 0.8)
             for name in stems
-            if name != "vocals"  # a silent stem gives no instrument
+            if name != "vocals" and (wanted is None or name in wanted)  # a silent stem gives no instrument
         )
-        write_midi(instruments, out_dir / "song.mid")
-        write_notes_csv(instruments, out_dir / "notes.csv")
-        stem_midi = {instrument.stem: out_dir / f"{instrument.stem}.mid" for instrument in instruments}
-        for instrument in instruments:
-            write_midi([instrument], stem_midi[instrument.stem])
-        score, roll, preview = (out_dir / name for name in ("score.musicxml", "piano-roll.svg", "preview.mp3"))
-        write_score(instruments, score)
-        write_piano_roll(instruments, 1.0, roll)
-        write_preview(instruments, 1.0, preview)
-        return SongNotes(instruments, 1.0, out_dir / "song.mid", out_dir / "notes.csv", score, roll, preview, stem_midi)
+        return write_song_notes(HeardSong(instruments, 1.0, BEATS, KEYS), out_dir)
 
     def to_wav(
         self, source: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None

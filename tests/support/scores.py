@@ -16,13 +16,18 @@ def check_score(root: ET.Element) -> None:
     assert len({len(part.findall("measure")) for part in parts}) == 1
     for part in parts:
         ties: dict[tuple[str, object], int] = {}
+        begin, ticks = 0, 0
         for index, measure in enumerate(part.findall("measure")):
             assert measure.attrib["number"] == str(index + 1)
-            _check_measure(measure, index * 48, ties)
+            time = measure.find("attributes/time")
+            if time is not None:
+                ticks = 48 * int(time.findtext("beats", "")) // int(time.findtext("beat-type", ""))
+            _check_measure(measure, begin, ticks, ties)
+            begin += ticks
         assert not ties, "a tie leads nowhere"
 
 
-def _check_measure(measure: ET.Element, begin: int, ties: dict[tuple[str, object], int]) -> None:
+def _check_measure(measure: ET.Element, begin: int, bar: int, ties: dict[tuple[str, object], int]) -> None:
     at, chord_at = 0, 0
     lengths: defaultdict[str, int] = defaultdict(int)
     open_tuplet: dict[str, bool] = defaultdict(bool)
@@ -40,7 +45,7 @@ def _check_measure(measure: ET.Element, begin: int, ties: dict[tuple[str, object
             lengths[voice] += ticks
         else:
             assert at == chord_at + ticks, "tones of a chord differ in length"
-        _check_value(element, ticks)
+        _check_value(element, ticks, bar)
         _check_ties(element, voice, begin + chord_at, ticks, ties)
         for tuplet in element.findall("notations/tuplet"):
             assert open_tuplet[voice] == (tuplet.get("type") == "stop")
@@ -49,20 +54,20 @@ def _check_measure(measure: ET.Element, begin: int, ties: dict[tuple[str, object
             level = (voice, beam.attrib["number"])
             assert beams[level] == (beam.text in ("continue", "end")), "a beam is broken"
             beams[level] = beam.text in ("begin", "continue")
-    assert at == 48
+    assert at == bar
     assert lengths
-    assert set(lengths.values()) == {48}
+    assert set(lengths.values()) == {bar}
     assert set(lengths) <= {"1", "2"}
     assert not any(open_tuplet.values())
     assert not any(beams.values())
 
 
-def _check_value(note: ET.Element, ticks: int) -> None:
+def _check_value(note: ET.Element, ticks: int, bar: int) -> None:
     """The value written is as long as the duration says."""
     name = note.findtext("type")
     if name is None:
         assert note.find("rest[@measure='yes']") is not None
-        assert ticks == 48
+        assert ticks == bar
         return
     dotted = Fraction(3, 2) if note.find("dot") is not None else Fraction(1)
     triplet = Fraction(2, 3) if note.find("time-modification") is not None else Fraction(1)

@@ -1,5 +1,6 @@
 """``midi``: every field of requests, answers, records and callbacks, and every refusal."""
 
+import json
 from typing import Any
 
 import mido
@@ -11,6 +12,9 @@ CALLBACK = "http://93.184.215.14/callback"
 RECORD_FIELDS = {
     "taskId", "recordTaskId", "audioId", "callbackUrl", "createTime", "completeTime", "successFlag", "errorCode",
     "errorMessage", "midiData", "progress", "stage",
+}  # fmt: skip
+MUSIC = {
+    "tempo": 120.0, "tempoConfidence": 0.9, "timeSignature": "4/4", "key": "A minor", "keyConfidence": 0.75,
 }  # fmt: skip
 
 
@@ -25,18 +29,20 @@ async def test_the_whole_way_of_a_transcription(api: Api, tmp_path: Any) -> None
     done = await api.record("midi", task_id)
     assert (done["successFlag"], done["audioId"], done["callbackUrl"]) == (1, None, CALLBACK)
     data = done["midiData"]
-    assert set(data) == {"state", "instruments", "files", "tempo", "timeSignature", "key"}
+    assert set(data) == {"state", "instruments", "files", *MUSIC}
     assert data["state"] == "complete"
-    assert (data["tempo"], data["timeSignature"], data["key"]) == (None, None, None)
-    assert set(data["files"]) == {"midi", "stems", "csv", "musicxml", "preview", "pianoRoll"}
+    assert {name: data[name] for name in MUSIC} == MUSIC
+    assert set(data["files"]) == {"midi", "stems", "csv", "musicxml", "preview", "pianoRoll", "beats"}
     assert [item["name"] for item in data["instruments"]] == ["Drums", "Electric Piano 1", "Electric Piano 1"]
     stems = {item["id"]: item["stem_type_group_name"].lower() for item in separation["response"]["originData"]}
     for item in data["instruments"]:
-        assert set(item) == {"name", "notes", "program", "isDrum", "stem", "audioId"}
+        assert set(item) == {"name", "notes", "program", "isDrum", "stem", "audioId", "confidence"}
+        assert item["confidence"] == 0.8
         assert stems[item["audioId"]] == item["stem"]
         assert item["notes"]
         for note in item["notes"]:
-            assert set(note) == {"pitch", "start", "end", "velocity"}
+            assert set(note) == {"pitch", "start", "end", "velocity", "confidence"}
+            assert note["confidence"] in (0.9, 0.7)
             assert isinstance(note["pitch"], int)
             assert isinstance(note["start"], float)
             assert note["end"] > note["start"]
@@ -47,6 +53,8 @@ async def test_the_whole_way_of_a_transcription(api: Api, tmp_path: Any) -> None
     assert set(data["files"]["stems"]) == {"drums", "bass", "other"}
     assert b"score-partwise" in await api.get_bytes(data["files"]["musicxml"])
     assert b"<svg" in await api.get_bytes(data["files"]["pianoRoll"])
+    beats = json.loads(await api.get_bytes(data["files"]["beats"]))
+    assert (beats["beats"], beats["downbeats"], beats["keys"][0]["key"]) == ([0.0, 0.5, 1.0], [0.0], "A minor")
     assert (await api.http.get(api.path_of(data["files"]["preview"]))).headers["content-type"] == "audio/mpeg"
 
     body = await api.callback_body(task_id)
@@ -55,6 +63,33 @@ async def test_the_whole_way_of_a_transcription(api: Api, tmp_path: Any) -> None
     assert body["task_id"] == body["taskId"] == body["data"]["task_id"] == body["data"]["taskId"] == task_id
     assert body["data"]["state"] == "complete"
     assert body["data"] == {"task_id": task_id, "taskId": task_id, **data}
+
+
+async def test_what_was_not_heard_is_null(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("support.pipeline.BEATS", None)
+    monkeypatch.setattr("support.pipeline.KEYS", ())
+    separation = await api.separated()
+    data = (await api.transcribed(separation["taskId"]))["midiData"]
+    assert {name: data[name] for name in MUSIC} == dict.fromkeys(MUSIC)
+    beats = json.loads(await api.get_bytes(data["files"]["beats"]))
+    assert (beats["tempo"], beats["beats"], beats["keys"]) == (None, [], [])
+
+
+async def test_another_transcriber(api: Api) -> None:
+    separation = await api.separated()
+    await api.transcribed(separation["taskId"], transcriber="basic-pitch")
+    assert api.pipeline.calls[-1] == "transcribe with basic-pitch"
+    await api.transcribed(separation["taskId"], transcriber="")
+    assert api.pipeline.calls[-1] == "transcribe"
+    job = {"model": "ai-music-api/generate-midi-from-audio", "callBackUrl": CALLBACK}
+    task = {"task_id": separation["taskId"], "transcriber": "basic-pitch"}
+    assert (await api.post("/api/v1/jobs/createTask", {**job, "input": task}))["code"] == 200
+    await api.work()
+    assert api.pipeline.calls[-1] == "transcribe with basic-pitch"
+    refused = await api.post("/api/v1/jobs/createTask", {**job, "input": {**task, "transcriber": "magic"}})
+    assert refused == {
+        "code": 422, "msg": "input.transcriber must be one of auto, basic-pitch, not 'magic'.", "data": None,
+    }  # fmt: skip
 
 
 async def test_of_one_stem(api: Api) -> None:
@@ -105,6 +140,7 @@ def _fail(_: Any) -> None:
     ("changes", "message"),
     [
         ({"callBackUrl": None}, "Please enter callBackUrl."),
+        ({"transcriber": "magic"}, "transcriber must be one of auto, basic-pitch, not 'magic'."),
         ({"callBackUrl": "nonsense"}, "callBackUrl must be an http or https URL."),
         ({"callBackUrl": "http://localhost:9/x"}, "not a public one"),
         ({"taskId": None}, "taskId is required"),

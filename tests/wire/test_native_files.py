@@ -15,6 +15,7 @@ NAMES = {
     "score.musicxml": ("application/vnd.recordare.musicxml+xml", b"<?xml"),
     "piano-roll.svg": ("image/svg+xml", b"<"),
     "preview.mp3": ("audio/mpeg", b""),
+    "beats.json": ("application/json", b'{"tempo":120.0'),
     "vocals.flac": ("audio/flac", b"fLaC"),
     "stems.zip": ("application/zip", b"PK\x03\x04"),
 }

@@ -21,6 +21,7 @@ from support.servers import answer, http_server
 
 SONG_FILES = {
     "song.mid", "drums.mid", "bass.mid", "other.mid", "notes.csv", "score.musicxml", "piano-roll.svg", "preview.mp3",
+    "beats.json",
     "drums.flac", "bass.flac", "other.flac", "vocals.flac", "stems.zip",
 }  # fmt: skip
 TASK_FIELDS = {
@@ -86,10 +87,14 @@ async def test_one_call_from_a_song_to_everything(api: Api) -> None:
     assert (done["status"], done["progress"], done["stage"], done["eta_s"]) == ("succeeded", 1.0, None, 0.0)
     assert done["credits"] == 15
     assert done["error"] is None
-    assert done["input"]["options"] == {"stems": None, "instruments": None, "model": "htdemucs"}
+    assert done["input"]["options"] == {
+        "stems": None, "instruments": None, "transcriber": "auto", "model": "htdemucs",
+    }  # fmt: skip
     assert await api.get_bytes(done["input"]["source"]["url"]) == wav_bytes()
     result = done["result"]
     assert result["duration_s"] == 1.0
+    assert (result["tempo"], result["time_signature"], result["key"]) == (120.0, "4/4", "A minor")
+    assert (result["tempo_confidence"], result["key_confidence"]) == (0.9, 0.75)
     assert [stem["name"] for stem in result["stems"]] == ["drums", "bass", "other", "vocals"]
     assert set(result["files"]) == SONG_FILES
     for stem in result["stems"]:
@@ -97,10 +102,11 @@ async def test_one_call_from_a_song_to_everything(api: Api) -> None:
         assert (await api.get_bytes(stem["url"])).startswith(b"fLaC")
     assert (await api.get_bytes(result["files"]["song.mid"])).startswith(b"MThd")
     drums = result["instruments"][0]
-    assert set(drums) == {"name", "program", "is_drum", "stem", "audio_id", "notes"}
+    assert set(drums) == {"name", "program", "is_drum", "stem", "audio_id", "confidence", "notes"}
     assert (drums["name"], drums["is_drum"], drums["stem"]) == ("Drums", True, "drums")
     assert drums["audio_id"] == result["stems"][0]["audio_id"]
-    assert drums["notes"][0] == {"pitch": 60, "start": 0.25, "end": 0.5, "velocity": 0.8}
+    assert drums["confidence"] == 0.8
+    assert drums["notes"][0] == {"pitch": 60, "start": 0.25, "end": 0.5, "velocity": 0.8, "confidence": 0.9}
 
 
 async def test_the_callback_is_thin_and_says_what_happened(api: Api) -> None:
@@ -154,8 +160,20 @@ async def test_some_stems_and_some_instruments(api: Api, lists: dict[str, Any]) 
     assert [instrument["stem"] for instrument in task["result"]["instruments"]] == ["bass"]
 
 
+async def test_another_transcriber(api: Api) -> None:
+    with http_server(lambda handler, _: answer(handler, 200, wav_bytes())) as base:
+        assert (await send_song(api, transcriber="basic-pitch")).status_code == 202
+        await api.work()
+        assert (await send_json(api, url=f"{base}/a.wav", transcriber="basic-pitch")).status_code == 202
+        await api.work()
+    assert api.pipeline.calls.count("transcribe with basic-pitch") == 2
+    response = await send_song(api, transcriber="magic")
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "transcriber")
+    assert "one of auto, basic-pitch" in response.json()["detail"]
+
+
 async def test_empty_form_fields_are_as_good_as_none(api: Api) -> None:
-    response = await send_song(api, stems="", instruments="", callback_url="")
+    response = await send_song(api, stems="", instruments="", transcriber="", callback_url="")
     assert response.status_code == 202
     task = await api.get(f"/v1/tasks/{response.json()['id']}")
     assert (task["input"]["options"]["stems"], task["callback"]) == (None, None)
@@ -212,6 +230,7 @@ async def test_a_link_of_another_key_is_nobodys(api: Api) -> None:
         ({"url": "http://127.0.0.1/a", "stems": "vocals"}, "stems", "stems must be a list, not text"),
         ({"url": "http://127.0.0.1/a", "instruments": ["Piano"]}, "instruments", "drums, bass, other, vocals"),
         ({"url": "http://127.0.0.1/a", "instruments": [1]}, "instruments", "every item of instruments must be text"),
+        ({"url": "http://127.0.0.1/a", "transcriber": "magic"}, "transcriber", "one of auto, basic-pitch"),
         ({"url": "http://127.0.0.1/a", "callback_url": ""}, "callback_url", "http or https"),
         ({"url": "http://127.0.0.1/a", "callback_url": "ftp://x"}, "callback_url", "http or https"),
         ({"url": "http://127.0.0.1/a", "callback_url": "http://10.0.0.1/"}, "callback_url", "not a public"),

@@ -13,14 +13,20 @@ import verovio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.artefacts.grid import BeatGrid, estimate_grid
+from pipeline.analysis.beats import Beats, estimate_beats
 from pipeline.artefacts.score import write_score
 from pipeline.notes import Instrument, Note
 from support.composed import composed_song, random_onsets
 from support.scores import check_score
 
-GRID = BeatGrid(np.arange(0, 400) * 0.5, 120.0, 1.0, detected=True)
-UNSURE = BeatGrid(np.arange(0, 400) * 0.5, 120.0, 0.0, detected=False)
+
+def metre(per_bar: int, signature: tuple[int, int], downbeats: Sequence[int] | None = None) -> Beats:
+    """A beat every half second from 0 s on."""
+    bars = np.arange(0, 400, per_bar) if downbeats is None else np.array(downbeats)
+    return Beats(np.arange(0, 400) * 0.5, bars, per_bar, signature, 120.0, 1.0, 1.0, steady=True)
+
+
+GRID = metre(4, (4, 4))
 
 
 ReadScore = Callable[..., ET.Element]
@@ -30,8 +36,8 @@ ReadScore = Callable[..., ET.Element]
 def read_score(tmp_path: Path) -> ReadScore:
     """Writes a score, checks it, and gives its root."""
 
-    def read(instruments: Sequence[Instrument], grid: BeatGrid | None = None) -> ET.Element:
-        write_score(instruments, tmp_path / "score.musicxml", grid=grid)
+    def read(instruments: Sequence[Instrument], grid: Beats | None = None) -> ET.Element:
+        write_score(instruments, tmp_path / "score.musicxml", beats=grid)
         root = ET.parse(tmp_path / "score.musicxml").getroot()  # noqa: S314 (our own file)
         check_score(root)
         return root
@@ -104,15 +110,15 @@ def test_any_notes_make_a_valid_score(
 ) -> None:
     notes.sort(key=lambda note: (note.start_s, note.pitch))
     path = tmp_path_factory.mktemp("any") / "score.musicxml"
-    write_score([Instrument("Any", program, is_drum, "other", tuple(notes))], path, grid=GRID if sure else UNSURE)
+    write_score([Instrument("Any", program, is_drum, "other", tuple(notes))], path, beats=GRID if sure else None)
     check_score(ET.parse(path).getroot())  # noqa: S314 (our own file)
 
 
 def test_another_program_plays_the_notes_of_the_song(tmp_path: Path) -> None:
     song = composed_song(120, jitter_s=0.005, start_s=1.0)
-    grid = estimate_grid(song)
+    grid = estimate_beats(song)
     song = song[1:3]  # bass and chords: nothing of theirs needs to be simplified
-    write_score(song, tmp_path / "score.musicxml", grid=grid)
+    write_score(song, tmp_path / "score.musicxml", beats=grid)
     toolkit = verovio.toolkit()
     toolkit.loadFile(str(tmp_path / "score.musicxml"))
     midi = mido.MidiFile(file=io.BytesIO(base64.b64decode(toolkit.renderToMIDI())))
@@ -159,7 +165,7 @@ def test_triplets_only_where_they_are_played(read_score: ReadScore) -> None:
 
 def test_swing_on_an_unsure_grid_makes_no_triplets(read_score: ReadScore) -> None:
     tune = [beats(72, index + offset, index + offset + 0.3) for index in range(8) for offset in (0, 2 / 3)]
-    values = [value for measure in written(read_score([part(*tune)], UNSURE)) for value in measure]
+    values = [value for measure in written(read_score([part(*tune)])) for value in measure]
     assert not any("3" in value.split()[1] for value in values)
 
 

@@ -7,9 +7,11 @@ import pytest
 
 from bench.bench_note_decoding import tone
 from pipeline.audio.source import AudioSource
-from pipeline.errors import ModelMissing
+from pipeline.errors import ModelMissing, UnknownTranscriber
 from pipeline.models.store import ModelStore
-from pipeline.transcription.routing import ANY_OTHER, ROUTES, Transcription
+from pipeline.notes import Instrument, Note
+from pipeline.transcription.choices import BASIC_PITCH, TRANSCRIBERS
+from pipeline.transcription.routing import ANY_OTHER, ROUTES, Route, Transcription
 
 RATE_HZ = 44_100
 
@@ -31,11 +33,17 @@ def empty_store(tmp_path) -> ModelStore:
 def source(tmp_path):
     def write(samples: np.ndarray, rate_hz: int = RATE_HZ) -> AudioSource:
         """Samples of shape (channels, n) as a decoded file."""
-        path = tmp_path / "audio.f32"
+        path = tmp_path / f"audio{len(list(tmp_path.iterdir()))}.f32"
         np.ascontiguousarray(samples.T).astype("<f4").tofile(path)
         return AudioSource(path, rate_hz, samples.shape[0], samples.shape[1])
 
     return write
+
+
+def one(transcription: Transcription, stem: str, audio: AudioSource) -> Instrument:
+    """The only instrument of a stem transcribed alone."""
+    (instrument,) = transcription.transcribe({stem: audio})
+    return instrument
 
 
 def melody(rate_hz: int = RATE_HZ) -> np.ndarray:
@@ -50,7 +58,7 @@ def melody(rate_hz: int = RATE_HZ) -> np.ndarray:
 
 @pytest.mark.parametrize("stem", ["bass", "vocals", "guitar", "piano", "other", "kazoo"])
 def test_every_pitched_stem_becomes_its_instrument(store, source, stem):
-    instrument = Transcription(store).transcribe_stem(stem, source(melody()))
+    instrument = one(Transcription(store), stem, source(melody()))
     route = ROUTES.get(stem, ANY_OTHER)
     assert (instrument.name, instrument.program, instrument.is_drum) == (route.name, route.program, False)
     assert instrument.stem == stem
@@ -60,7 +68,7 @@ def test_every_pitched_stem_becomes_its_instrument(store, source, stem):
 
 @pytest.mark.parametrize("rate_hz", [8_000, 48_000, 192_000])
 def test_the_rate_of_the_audio_does_not_matter(store, source, rate_hz):
-    instrument = Transcription(store).transcribe_stem("bass", source(melody(rate_hz), rate_hz))
+    instrument = one(Transcription(store), "bass", source(melody(rate_hz), rate_hz))
     loud = [note for note in instrument.notes if note.velocity > 0.4]
     assert [note.pitch for note in loud] == [48, 55, 52, 60, 48]
     assert [note.start_s for note in loud] == pytest.approx([0.25, 0.75, 1.25, 1.75, 2.25], abs=0.03)
@@ -74,7 +82,8 @@ def test_a_high_rate_costs_no_memory(empty_store, tmp_path):
         file.truncate(60 * 192_000 * 2 * 4)
     tracemalloc.start()
     try:
-        assert Transcription(empty_store).transcribe_stem("drums", AudioSource(path, 192_000, 2, 60 * 192_000)) is None
+        audio = AudioSource(path, 192_000, 2, 60 * 192_000)
+        assert Transcription(empty_store).transcribe({"drums": audio}) == ()
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -99,7 +108,7 @@ def test_drums_go_to_the_drum_transcriber(empty_store, source):
         start = round(start_s * RATE_HZ)
         audio[0, start : start + len(hit)] += 0.6 * hit
     audio = audio[:, : round(2.56 * RATE_HZ)]  # breaks off while the last hit sounds
-    instrument = Transcription(empty_store).transcribe_stem("drums", source(audio))
+    instrument = one(Transcription(empty_store), "drums", source(audio))
     assert (instrument.name, instrument.program, instrument.is_drum) == ("Drums", 0, True)
     assert all(27 <= note.pitch <= 87 for note in instrument.notes)
     onsets_s = np.array([note.start_s for note in instrument.notes])
@@ -111,37 +120,91 @@ def test_drums_go_to_the_drum_transcriber(empty_store, source):
 @pytest.mark.parametrize("stem", ["drums", "bass", "other"])
 def test_a_silent_stem_gives_nothing_and_loads_nothing(empty_store, source, stem):
     residue = 1e-4 * np.random.default_rng(0).standard_normal((2, 5 * RATE_HZ))
-    assert Transcription(empty_store).transcribe_stem(stem, source(residue)) is None
+    assert Transcription(empty_store).transcribe({stem: source(residue)}) == ()
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 100, 2000])
 def test_audio_too_short_for_a_note_gives_nothing(empty_store, source, n_samples):
     audio = 0.1 * np.random.default_rng(0).standard_normal((1, n_samples))
-    assert Transcription(empty_store).transcribe_stem("bass", source(audio)) is None
+    assert Transcription(empty_store).transcribe({"bass": source(audio)}) == ()
 
 
 def test_a_fifth_of_a_second_can_hold_a_note(store, source):
     audio = source(0.2 * tone(48, 0.2, rate_hz=RATE_HZ)[np.newaxis])
-    (note,) = Transcription(store).transcribe_stem("bass", audio).notes
+    (note,) = one(Transcription(store), "bass", audio).notes
     assert (note.pitch, note.start_s) == (48, pytest.approx(0, abs=0.03))
 
 
 def test_a_pause_full_of_residue_gives_no_notes(store, source):
     phrase = melody()
     audio = np.concatenate([phrase, 10 ** (-75 / 20) * phrase, 10 ** (-75 / 20) * phrase], axis=1)
-    instrument = Transcription(store).transcribe_stem("piano", source(audio))
+    instrument = one(Transcription(store), "piano", source(audio))
     assert len(instrument.notes) >= 5
     assert max(note.start_s for note in instrument.notes) < 3
 
 
 def test_the_network_stays_loaded_for_all_stems_and_songs(store, source):
     transcription = Transcription(store)
-    assert transcription.transcribe_stem("bass", source(melody())) is not None
+    assert transcription.transcribe({"bass": source(melody())})
     shutil.rmtree(store.root)
     for stem in ("bass", "vocals"):
-        assert transcription.transcribe_stem(stem, source(melody())) is not None
+        assert transcription.transcribe({stem: source(melody())})
 
 
 def test_a_missing_network_is_reported(empty_store, source):
     with pytest.raises(ModelMissing, match="models pull basic-pitch"):
-        Transcription(empty_store).transcribe_stem("bass", source(melody()))
+        Transcription(empty_store).transcribe({"bass": source(melody())})
+
+
+def test_only_the_wanted_stems_are_written_down_in_the_order_of_the_stems(store, source):
+    audio = {stem: source(melody()) for stem in ("vocals", "other", "bass")}
+    instruments = Transcription(store).transcribe(audio, wanted={"bass", "vocals"})
+    assert [instrument.stem for instrument in instruments] == ["vocals", "bass"]
+
+
+class Dictated:
+    """Writes down the same notes whatever it hears."""
+
+    def __init__(self, *notes: Note) -> None:
+        self._notes = list(notes)
+
+    def transcribe(self, samples, rate_hz, on_progress):
+        on_progress(1.0)
+        return self._notes
+
+
+@pytest.fixture
+def bass_notes(monkeypatch):
+    def write(*notes: Note) -> None:
+        """From here on, every bass plays these notes."""
+        monkeypatch.setitem(ROUTES, "bass", Route(lambda _: Dictated(*notes), "Electric Bass (finger)", 33))
+
+    return write
+
+
+def test_an_instrument_is_as_sure_as_its_notes_over_the_time_they_sound(empty_store, source, bass_notes):
+    bass_notes(Note(40, 0.0, 2.0, 0.5, 1.0), Note(43, 2.0, 2.5, 0.5, 0.5))
+    assert one(Transcription(empty_store), "bass", source(melody())).confidence == pytest.approx((2 + 0.25) / 2.5)
+
+
+def test_notes_are_sorted_and_end_with_the_audio(empty_store, source, bass_notes):
+    bass_notes(Note(43, 2.5, 9.0, 0.5, 0.25), Note(45, 1.0, 2.0, 0.5), Note(40, 1.0, 2.0, 0.5), Note(50, 3.0, 3.5, 0.5))
+    notes = one(Transcription(empty_store), "bass", source(melody())).notes
+    assert notes == (Note(40, 1.0, 2.0, 0.5), Note(45, 1.0, 2.0, 0.5), Note(43, 2.5, 3.0, 0.5, 0.25))
+
+
+def test_basic_pitch_can_be_asked_for(store, source, bass_notes):
+    bass_notes(Note(1, 0.0, 2.0, 0.5))
+    transcription = Transcription(store)
+    audio = {"bass": source(melody())}
+    (auto,) = transcription.transcribe(audio)
+    assert [note.pitch for note in auto.notes] == [1]
+    (plain,) = transcription.transcribe(audio, transcriber=BASIC_PITCH)
+    assert [note.pitch for note in plain.notes if note.velocity > 0.4] == [48, 55, 52, 60, 48]
+    assert (plain.name, plain.program) == (auto.name, auto.program)
+
+
+def test_an_unknown_transcriber_is_refused_with_the_choices(empty_store, source):
+    with pytest.raises(UnknownTranscriber) as caught:
+        Transcription(empty_store).transcribe({"bass": source(melody())}, transcriber="crystal ball")
+    assert all(name in caught.value.message for name in ["crystal ball", *TRANSCRIBERS])

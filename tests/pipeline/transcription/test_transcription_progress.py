@@ -35,7 +35,7 @@ def stem(tmp_path, song) -> AudioSource:
 @pytest.mark.parametrize("name", ["drums", "bass"])
 def test_every_few_seconds_of_the_stem_are_told(transcription, stem, name):
     seen = []
-    assert transcription.transcribe_stem(name, stem, seen.append) is not None
+    assert transcription.transcribe({name: stem}, on_progress=seen.append)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0.0, 1.0)
     assert np.diff(seen).max() < 0.2
@@ -53,7 +53,7 @@ def test_it_stops_where_a_report_raises(transcription, stem, name, at):
             raise Cancelled("Enough.")
 
     with pytest.raises(Cancelled, match="Enough"):
-        transcription.transcribe_stem(name, stem, report)
+        transcription.transcribe({name: stem}, on_progress=report)
     assert len(later) == 1
 
 

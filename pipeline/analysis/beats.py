@@ -1,0 +1,129 @@
+"""Tempo, beats, bars and time signature of a song, each with how sure it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.analysis.bars import Bars, find_bars
+from pipeline.analysis.beat_network import beat_logits
+from pipeline.analysis.beat_tracking import track_beats
+from pipeline.analysis.note_features import FRAMES_PER_S, note_features
+from pipeline.analysis.onsets import Onsets, backbeat_s, regular
+from pipeline.notes import Instrument
+from pipeline.progress import OnProgress, part, unheard
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Sound = tuple[NDArray[np.float32], int]
+"""Mono samples, float32, shape (n_samples,), full scale 1, and their rate in Hz."""
+
+
+_BEFORE_S = 0.3  # a song can begin on an up-beat, or its first note be missed
+_NEAR_PLACE, _BOTH_THIRDS, _LEAST_THIRDS = 0.07, 0.4, 0.06
+_MIN_ONSETS, _MIN_SPAN_S, _MIN_BEATS = 12, 4.0, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """The beats of a song.
+
+    A beat is the pulse that a musician taps: a quarter note in x/4, a dotted quarter in 6/8, 9/8 and 12/8.  5/8 and 7/8
+    are beaten in even eighths where these are no faster than a tap, and in quarters of a 5/4 or 7/4 otherwise, so that
+    the distance of neighbouring beats never depends on the metre.
+
+    Attributes:
+        times_s: float64, shape (n,): times of the beats in seconds, strictly increasing.
+        downbeats: int64, shape (m,): increasing indices into ``times_s`` of the beats that begin a bar; empty where
+            unsure.  A change of metre shows in their distances.
+        beats_per_bar: the usual number of beats in a bar; None when unsure.
+        time_signature: the usual one, (4, 4), (3, 4), (6, 8); None when unsure.
+        bpm: median tempo in quarter notes, or dotted quarters in 6/8, 9/8 and 12/8, per minute.
+        confidence: 0-1, of the beats and the tempo.
+        downbeat_confidence: 0-1, of the downbeats and the metre.
+        steady: whether the song keeps one tempo, as music made to a click does; the beats are then evenly spaced.
+    """
+
+    times_s: FloatArray
+    downbeats: IntArray
+    beats_per_bar: int | None
+    time_signature: tuple[int, int] | None
+    bpm: float
+    confidence: float
+    downbeat_confidence: float
+    steady: bool
+
+
+def estimate_beats(
+    instruments: Sequence[Instrument],
+    drums: Sound | None = None,
+    mix: Sound | None = None,
+    on_progress: OnProgress = unheard,
+) -> Beats | None:
+    """Find the beats of a song from its notes.
+
+    Args:
+        instruments: its notes; those of drums and of a bass tell most, but any will do.
+        on_progress: told several times a second.
+
+    Returns:
+        The beats; None where none are heard clearly enough.
+    """
+    onsets = Onsets.of(instruments)
+    if len(onsets.times_s) < _MIN_ONSETS or onsets.times_s[-1] - onsets.times_s[0] < _MIN_SPAN_S:
+        return None
+    n_frames = int((onsets.times_s[-1] + 1.0) * FRAMES_PER_S)
+    logits = beat_logits(note_features(instruments, n_frames), part(on_progress, 0.0, 0.4)).astype(np.float64)
+    first = max(int((onsets.times_s[0] - _BEFORE_S) * FRAMES_PER_S), 0)
+    tracked = track_beats(logits[first:, 0], FRAMES_PER_S, backbeat_s(instruments), part(on_progress, 0.4, 0.95))
+    tracked += first / FRAMES_PER_S
+    if len(tracked) < _MIN_BEATS:
+        return None
+    times, steady = regular(onsets.nearest(tracked))
+    compound = divided_in_three(times, onsets)
+    bars = find_bars(_at(logits[:, 1], _halves(times)), compound=compound)
+    return _result(times, steady, bars, compound, logits)
+
+
+def _halves(times: FloatArray) -> FloatArray:
+    """The beats and the middles between them."""
+    return np.interp(np.arange(2 * len(times) - 1) / 2, np.arange(len(times)), times)
+
+
+def _at(logits: FloatArray, times: FloatArray) -> FloatArray:
+    """The highest probability within a frame of each time."""
+    frames = np.rint(times * FRAMES_PER_S).astype(np.int64)
+    near = np.clip(frames[:, None] + np.array([-1, 0, 1]), 0, len(logits) - 1)
+    return np.asarray(1.0 / (1.0 + np.exp(-logits[near].max(axis=1))), dtype=np.float64)
+
+
+def _result(times: FloatArray, steady: bool, bars: Bars, compound: bool, logits: FloatArray) -> Beats | None:
+    halves = _halves(times)
+    odd = bool(bars.length % 2)  # a metre of eighths: these are the beats
+    off_beat = not odd and len(bars.starts) > 0 and float(np.mean(bars.starts % 2)) > 0.5
+    if odd:
+        beats, starts, per_bar = halves, bars.starts, bars.length
+    else:
+        beats = halves[int(off_beat) :: 2]
+        starts = bars.starts[bars.starts % 2 == int(off_beat)] // 2
+        per_bar = bars.length // 2
+    starts = starts[starts < len(beats)]
+    signature = (per_bar, 8) if odd else (3 * per_bar, 8) if compound else (per_bar, 4)
+    bpm = float(60.0 / np.median(np.diff(beats))) / (2 if odd else 1)
+    on_beats = float(_at(logits[:, 0], beats).mean())
+    return Beats(beats, starts.astype(np.int64), per_bar, signature, bpm, on_beats, bars.margin, steady)
+
+
+def divided_in_three(beats: FloatArray, onsets: Onsets) -> bool:
+    """Whether beats are dotted quarters: all of their three eighths are played, and not only the last, as in a shuffle."""
+    place = np.interp(onsets.times_s, beats, np.arange(len(beats)), left=np.nan, right=np.nan) % 1.0
+    place = place[np.isfinite(place)]
+    if len(place) == 0:
+        return False
+
+    def used(at: float) -> float:
+        return float(np.mean(np.abs(place - at) < _NEAR_PLACE))
+
+    first, last = sorted((used(1 / 3), used(2 / 3)))
+    return first > _BOTH_THIRDS * last and first > max(used(1 / 2), _LEAST_THIRDS)
