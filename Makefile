@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SONG ?=
+BENCH ?=
 
 # torch comes from the wheel folders that UV_FIND_LINKS (split by commas) or PIP_FIND_LINKS (by spaces) names, where one
 # is set; else uv picks the build for this machine's GPU or, without one, the small CPU build.
@@ -12,7 +13,7 @@ FIND_LINKS := $(or $(subst $(COMMA), ,$(UV_FIND_LINKS)),$(PIP_FIND_LINKS))
 TORCH_SOURCE := $(if $(FIND_LINKS),$(foreach place,$(FIND_LINKS),--find-links $(place)),--torch-backend=auto)
 UV_INSTALL = $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraints .constraints.txt $(TORCH_SOURCE)
 
-.PHONY: help demo serve test check format bench schema fuzz weights clean
+.PHONY: help demo serve test check format bench quality schema fuzz weights clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ format: $(VENV)/.installed-dev ## put the code into its format
 
 bench: $(VENV)/.installed-dev weights ## the speed figures
 	set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+
+quality: $(VENV)/.installed-dev weights ## how well songs with known notes are written down; BENCH=folder takes others
+	$(BIN)/python tests/quality/measure.py $(if $(BENCH),"$(BENCH)") $(QUALITY_ARGS)
 
 schema: $(VENV)/.installed-dev ## write the OpenAPI document that the tests compare with
 	$(BIN)/python tests/wire/refresh_openapi.py

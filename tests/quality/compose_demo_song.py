@@ -4,74 +4,45 @@ Run from the repository root::
 
     python tests/quality/compose_demo_song.py [--soundfont FluidR3_GM.sf2] [--out service/demo/song]
 
-Needs the ``fluidsynth`` command and the FluidR3 GM soundfont (MIT licence; Debian packages ``fluidsynth`` and
-``fluid-soundfont-gm``).  It writes ``harbour-lights.ogg`` (the mix) and ``harbour-lights.notes.json`` (the truth).
-The same soundfont and fluidsynth give the same samples and the same notes; only the Ogg stream's serial number differs.
-
-Truth is what is heard: a sampled flute starts to sound later than its key goes down, so each key of each instrument is
-played alone once, its delay measured, and added to the note's times in the truth file.  ``end`` is the key release,
-``velocity`` is 0-1.
+It writes ``harbour-lights.ogg`` (the mix) and ``harbour-lights.notes.json`` (the truth; ``velocity`` is 0-1).  What it
+needs, and what truth means, says song_rendering.py.
 """
 
-import argparse
 import json
-import shutil
-import subprocess
-import tempfile
-from dataclasses import dataclass, replace
+import sys
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
-import soundfile
 
-RATE_HZ = 44_100
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from quality.song_rendering import (
+    CLOSED_HAT,
+    CRASH,
+    HIGH_TOM,
+    KICK,
+    LICENCE,
+    LOW_TOM,
+    MID_TOM,
+    OPEN_HAT,
+    RATE_HZ,
+    RIDE,
+    SNARE,
+    Event,
+    Part,
+    faded,
+    peak_gain,
+    perform,
+    rendering_arguments,
+    write_ogg,
+)
+
 TEMPO_BPM = 100.0
 BEAT_S = 60.0 / TEMPO_BPM
+FIRST_BEAT_S = 0.05
 BEATS_PER_BAR = 4
 SEED = 20
 DURATION_S = 33.0  # thirteen bars and the ring of the last chord
-PEAK_DBFS = -1.0
-PROBE_GAP_S = 3.0  # lets each probed key ring out before the next one is measured
-ONSET_FRACTION = 0.1  # heard from -20 dB below the peak of the attack
-VORBIS_QUALITY = 0.4  # soundfile's compression_level, 0 = best: about Vorbis q6
-
-KICK, SNARE, LOW_TOM, CLOSED_HAT, MID_TOM, OPEN_HAT, HIGH_TOM, CRASH, RIDE = 36, 38, 41, 42, 45, 46, 48, 49, 51
-
-
-@dataclass(frozen=True)
-class Event:
-    """One note of the composition; times in beats from the start of the song, velocity as MIDI 1-127."""
-
-    beat: float
-    beats: float
-    pitch: int
-    velocity: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """One instrument: what it plays, how tightly, and where it sits in the mix."""
-
-    name: str
-    program: int
-    is_drum: bool
-    stem: str
-    gain: float
-    pan: float  # -1 left .. 1 right
-    timing_s: float  # standard deviation of the player's timing
-    events: tuple[Event, ...]
-
-
-@dataclass(frozen=True)
-class PlayedNote:
-    """One note as played: key down and key up in seconds, velocity as MIDI 1-127."""
-
-    pitch: int
-    start_s: float
-    end_s: float
-    velocity: int
-
+COMPRESSION_LEVEL = 0.4
 
 # One line per bar: chord name, piano voicing, bass root.
 CHORDS = (
@@ -193,67 +164,9 @@ def drum_part() -> Part:
     return Part("Standard Drum Kit", 0, True, "drums", 1.25, 0.0, 0.004, tuple(events))
 
 
-def humanise(part: Part, rng: np.random.Generator) -> list[PlayedNote]:
-    """Seconds instead of beats, with the player's small deviations; keys of one pitch never overlap."""
-    notes = []
-    for event in sorted(part.events, key=lambda e: (e.beat, e.pitch)):
-        start_s = max(0.02, event.beat * BEAT_S + 0.05 + rng.normal(0.0, part.timing_s))
-        velocity = int(np.clip(event.velocity + round(rng.normal(0.0, 4.0)), 20, 127))
-        notes.append(PlayedNote(event.pitch, start_s, start_s + event.beats * BEAT_S, velocity))
-    for index, note in enumerate(notes):
-        later = [n.start_s for n in notes[index + 1 :] if n.pitch == note.pitch]
-        if later and note.end_s > later[0] - 0.01:
-            notes[index] = replace(note, end_s=later[0] - 0.01)
-    return notes
-
-
-def render(part: Part, notes: list[PlayedNote], duration_s: float, soundfont: Path) -> np.ndarray:
-    """Plays the notes with fluidsynth; float64, shape (n_samples, 2), 44.1 kHz."""
-    midi = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=TEMPO_BPM)
-    instrument = pretty_midi.Instrument(program=part.program, is_drum=part.is_drum)
-    instrument.notes = [pretty_midi.Note(n.velocity, n.pitch, n.start_s, n.end_s) for n in notes]
-    # A last event keeps fluidsynth rendering until the tail has rung out.
-    instrument.control_changes = [pretty_midi.ControlChange(11, 127, duration_s)]
-    midi.instruments.append(instrument)
-    with tempfile.TemporaryDirectory() as folder:
-        midi_path, wav_path = Path(folder) / "part.mid", Path(folder) / "part.wav"
-        midi.write(str(midi_path))
-        command = ["fluidsynth", "-ni", "-q", "-r", str(RATE_HZ), "-g", "0.6", "-T", "wav", "-O", "float"]
-        subprocess.run([*command, "-F", str(wav_path), str(soundfont), str(midi_path)], check=True, capture_output=True)
-        audio, rate_hz = soundfile.read(wav_path, dtype="float64", always_2d=True)
-    if rate_hz != RATE_HZ:
-        raise RuntimeError(f"fluidsynth rendered at {rate_hz} Hz instead of {RATE_HZ} Hz")
-    length = round(duration_s * RATE_HZ)
-    return np.pad(audio[:length], ((0, max(0, length - len(audio))), (0, 0)))
-
-
-def onset_delays_s(part: Part, soundfont: Path) -> dict[int, float]:
-    """How long after key-down each pitch of the part is heard, in seconds."""
-    pitches = sorted({event.pitch for event in part.events})
-    probes = [PlayedNote(p, PROBE_GAP_S * i + 0.1, PROBE_GAP_S * i + 1.1, 90) for i, p in enumerate(pitches)]
-    audio = render(part, probes, PROBE_GAP_S * len(probes) + 1.0, soundfont)
-    window = np.ones(round(0.002 * RATE_HZ))
-    power = np.convolve((audio**2).sum(axis=1), window / len(window), mode="same")
-    delays = {}
-    for note in probes:
-        first = round(note.start_s * RATE_HZ)
-        attack = np.sqrt(power[first : first + round(0.2 * RATE_HZ)])
-        delays[note.pitch] = float(np.argmax(attack >= ONSET_FRACTION * attack.max())) / RATE_HZ
-    return delays
-
-
-def pan(audio: np.ndarray, position: float) -> np.ndarray:
-    """Balance control: turns the far channel down, leaves the near one."""
-    return audio * np.array([min(1.0, 1.0 - position), min(1.0, 1.0 + position)])
-
-
-def write_ogg(path: Path, mix: np.ndarray) -> None:
-    """Writes Vorbis in blocks of a second: libsndfile's encoder can overflow its stack on one long write."""
-    with soundfile.SoundFile(
-        path, "w", RATE_HZ, 2, format="OGG", subtype="VORBIS", compression_level=VORBIS_QUALITY
-    ) as file:
-        for first in range(0, len(mix), RATE_HZ):
-            file.write(mix[first : first + RATE_HZ])
+def at_s(beat: float) -> float:
+    """When a beat comes."""
+    return beat * BEAT_S + FIRST_BEAT_S
 
 
 def compose(soundfont: Path, out_dir: Path) -> None:
@@ -262,29 +175,19 @@ def compose(soundfont: Path, out_dir: Path) -> None:
     mix = np.zeros((round(DURATION_S * RATE_HZ), 2))
     instruments = []
     for part in (drum_part(), bass_part(), piano_part(), lead_part()):
-        notes = humanise(part, rng)
-        delays = onset_delays_s(part, soundfont)
-        mix += part.gain * pan(render(part, notes, DURATION_S, soundfont), part.pan)
+        performance = perform(part, at_s, DURATION_S, soundfont, rng)
+        mix += performance.audio
         truth = [
-            {
-                "pitch": n.pitch,
-                "start": round(n.start_s + delays[n.pitch], 4),
-                "end": round(n.end_s + delays[n.pitch], 4),
-                "velocity": round(n.velocity / 127, 3),
-            }
-            for n in notes
+            {"pitch": n.pitch, "start": n.start_s, "end": n.end_s, "velocity": round(n.velocity / 127, 3)}
+            for n in performance.notes
         ]
-        truth.sort(key=lambda n: (n["start"], n["pitch"]))
         fields = {"name": part.name, "program": part.program, "is_drum": part.is_drum, "stem": part.stem}
         instruments.append({**fields, "notes": truth})
-        print(f"{part.name}: {len(notes)} notes, heard {1000 * np.median(list(delays.values())):.1f} ms after the key")
-    fade = np.ones(len(mix))
-    fade[-RATE_HZ:] = np.linspace(1.0, 0.0, RATE_HZ)
-    mix *= fade[:, None]
-    mix *= 10 ** (PEAK_DBFS / 20) / np.abs(mix).max()
+    mix = faded(mix)
+    mix *= peak_gain(mix)
     meta = {
         "title": "Harbour Lights",
-        "licence": "MIT, as the repository; rendered with FluidR3 GM samples by Frank Wen (MIT)",
+        "licence": LICENCE,
         "soundfont": "FluidR3_GM.sf2",
         "tempo_bpm": TEMPO_BPM,
         "time_signature": "4/4",
@@ -293,7 +196,7 @@ def compose(soundfont: Path, out_dir: Path) -> None:
         "chords": [name for name, _, _ in CHORDS],
     }
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_ogg(out_dir / "harbour-lights.ogg", mix)
+    write_ogg(out_dir / "harbour-lights.ogg", mix, COMPRESSION_LEVEL)
     notes_path = out_dir / "harbour-lights.notes.json"
     lines = json.dumps({"meta": meta, "instruments": instruments}, indent=1)
     notes_path.write_text(lines + "\n", encoding="utf-8")
@@ -302,12 +205,7 @@ def compose(soundfont: Path, out_dir: Path) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--soundfont", type=Path, default=Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"))
-    parser.add_argument("--out", type=Path, default=Path("service/demo/song"))
-    arguments = parser.parse_args()
-    if shutil.which("fluidsynth") is None or not arguments.soundfont.is_file():
-        parser.error("needs the fluidsynth command and the FluidR3 GM soundfont (see --help)")
+    arguments = rendering_arguments(__doc__, Path("service/demo/song"))
     compose(arguments.soundfont, arguments.out)
 
 
