@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.models.store import ModelStore
 from service.settings import Settings
 
-TRANSCRIPTION_MODEL = "basic-pitch"
+TRANSCRIPTION_MODELS = ("basic-pitch", "swift-f0")
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -15,7 +15,7 @@ def model_store(settings: Settings) -> ModelStore:
 
 def needed_models(settings: Settings) -> tuple[str, ...]:
     """Names of the weights without which tasks cannot be done."""
-    return settings.separation_model, TRANSCRIPTION_MODEL
+    return settings.separation_model, *TRANSCRIPTION_MODELS
 
 
 def required_models(settings: Settings) -> dict[str, tuple[Path, ...]]:

@@ -53,8 +53,8 @@ def music_of(song: "HeardSong") -> Music:
         tempo=round(beats.bpm, _TEMPO_DIGITS) if beats else None,
         tempo_confidence=wire_confidence(beats.confidence) if beats else None,
         time_signature="{}/{}".format(*signature) if signature else None,
-        key=key[0].name if key else None,
-        key_confidence=wire_confidence(key[1]) if key else None,
+        key=key.key.name if key else None,
+        key_confidence=wire_confidence(key.confidence) if key else None,
     )
 
 

@@ -32,6 +32,7 @@ MIME_TYPES = {
     ".wv": "audio/x-wavpack",
     ".mid": "audio/midi",
     ".csv": "text/csv",
+    ".json": "application/json",
     ".musicxml": "application/vnd.recordare.musicxml+xml",
     ".svg": "image/svg+xml",
 }

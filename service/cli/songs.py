@@ -22,7 +22,7 @@ from pipeline.song_notes import HeardSong, SongNotes
 from pipeline.transcription.choices import AUTO, TRANSCRIBERS
 from pipeline.transcription.routing import ROUTES
 from service.cli.models import ensure_models
-from service.models import TRANSCRIPTION_MODEL, model_store
+from service.models import TRANSCRIPTION_MODELS, model_store
 from service.music import music_of
 from service.notes import wire_confidence, wire_notes
 from service.settings import DEVICES, Settings, load_settings
@@ -86,7 +86,7 @@ def transcribe(
     """
     settings = load_settings(device=device, separation_model=model)
     _prepare(output)
-    pipeline = _pipeline(settings, settings.separation_model, TRANSCRIPTION_MODEL)
+    pipeline = _pipeline(settings, settings.separation_model, *TRANSCRIPTION_MODELS)
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
         made = pipeline.run(song, folder, transcriber=transcriber, on_progress=report)
@@ -155,7 +155,7 @@ def midi(
     """
     settings = load_settings(device=device)
     _prepare(output)
-    pipeline = _pipeline(settings, TRANSCRIPTION_MODEL)
+    pipeline = _pipeline(settings, *TRANSCRIPTION_MODELS)
 
     def do(song: Path, folder: Path, report: Report) -> _Done:
         name = stem or (song.stem if song.stem in ROUTES else _DEFAULT_STEM)
