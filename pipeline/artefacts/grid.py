@@ -16,9 +16,6 @@ FloatArray = NDArray[np.float64]
 
 QUARTER, DOTTED_QUARTER, EIGHTH = 12, 18, 6
 FALLBACK_BPM = 120.0
-# Below these the beats, the bars are not written down: as sure as a listener wants to be who is to read them.
-DETECTED_FROM = 0.5
-BARS_FROM = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Metre:
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """What is beamed together, in ticks: quarters, dotted quarters, or in 5/8 and 7/8 quarters and a last dotted one."""
+        """What is beamed together, in ticks: quarters, dotted quarters; quarters and a dotted one in 5/8 and 7/8."""
         if self.beat != EIGHTH:
             return (self.beat,) * (self.ticks // self.beat)
         return (QUARTER,) * ((self.numerator - 3) // 2) + (DOTTED_QUARTER,)
@@ -71,7 +68,6 @@ class BeatGrid:
         beats_s: times of the beats in seconds, increasing; the first begins a bar at or before the first note (so it
             may be negative), the last lies after the last note.
         bpm: beats per minute, the median of the song.
-        confidence: 0-1, how clearly the beats were heard.
         detected: whether the beats were found; if not, they are the fixed grid of :data:`FALLBACK_BPM`.
         metre: the usual one.
         bars: how many beats each bar has; the last of them goes on to the end, none means the usual metre throughout.
@@ -80,7 +76,6 @@ class BeatGrid:
 
     beats_s: FloatArray
     bpm: float
-    confidence: float
     detected: bool
     metre: Metre = COMMON
     bars: tuple[int, ...] = field(default=())
@@ -111,17 +106,16 @@ def written_grid(beats: Beats | None, instruments: Iterable[Instrument]) -> Beat
     """The grid to write the notes on.
 
     Args:
-        beats: of the song; None, or beats that are not sure, give the fixed grid; without sure bars 4/4 is assumed.
+        beats: of the song; None gives the fixed grid; where they tell no bars, 4/4 is assumed.
         instruments: what is to be written.
     """
     notes = [note for one in instruments for note in one.notes]
     first_s = min((note.start_s for note in notes), default=0.0)
     last_s = max((note.end_s for note in notes), default=0.0)
-    if beats is None or len(beats.times_s) < 2 or beats.confidence < DETECTED_FROM:
-        return _fixed_grid(first_s, last_s, beats.confidence if beats else 0.0)
-    sure = len(beats.downbeats) > 0 and beats.downbeat_confidence >= BARS_FROM
-    signature = beats.time_signature if sure else None
-    metre = Metre(*signature) if signature else COMMON
+    if beats is None or len(beats.times_s) < 2:
+        return _fixed_grid(first_s, last_s)
+    sure = len(beats.downbeats) > 0 and beats.time_signature is not None
+    metre = Metre(*beats.time_signature) if sure and beats.time_signature else COMMON
     per_bar = metre.ticks // metre.beat
     downbeats = beats.downbeats.tolist() if sure else list(range(0, len(beats.times_s), per_bar))
     times, added = _extended(beats.times_s, first_s, last_s, per_bar)
@@ -135,7 +129,7 @@ def written_grid(beats: Beats | None, instruments: Iterable[Instrument]) -> Beat
     if any(length > 2 * per_bar or metre.numerator * length % per_bar for length in bars):
         bars = ()  # a bar line was missed: steady bars are read more easily than one of eleven beats
     times = times[starts[0] :]
-    return BeatGrid(times, beats.bpm, beats.confidence, True, metre, bars, sure)
+    return BeatGrid(times, float(60 / np.median(np.diff(times))), True, metre, bars, sure)
 
 
 def _extended(times: FloatArray, first_s: float, last_s: float, per_bar: int) -> tuple[FloatArray, int]:
@@ -148,8 +142,8 @@ def _extended(times: FloatArray, first_s: float, last_s: float, per_bar: int) ->
     return np.concatenate([head, times, times[-1] + at_end * np.arange(1, after + 1)]), before
 
 
-def _fixed_grid(first_s: float, last_s: float, confidence: float) -> BeatGrid:
+def _fixed_grid(first_s: float, last_s: float) -> BeatGrid:
     period = 60 / FALLBACK_BPM
     first = int(first_s / period + 1 / 8) // 4 * 4
     beats = np.arange(first, int(last_s / period) + 9, dtype=np.float64) * period
-    return BeatGrid(beats, FALLBACK_BPM, confidence, detected=False)
+    return BeatGrid(beats, FALLBACK_BPM, detected=False)

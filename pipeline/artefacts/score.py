@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.analysis.beats import Beats
-from pipeline.analysis.key import Key, estimate_key
+from pipeline.analysis.key import Key, KeySpan
 from pipeline.artefacts.grid import DOTTED_QUARTER, EIGHTH, QUARTER, Bar, BeatGrid, Metre, written_grid
 from pipeline.artefacts.note_values import Piece, measures
 from pipeline.artefacts.percussion import key_name, staff_place
@@ -33,7 +33,9 @@ _CLEFS = ((42, ("F", 4, -1)), (57, ("F", 4, 0)), (84, ("G", 2, 0)), (127, ("G", 
 _GUITAR_CLEF = ("G", 2, -1)
 
 
-def write_score(instruments: Sequence[Instrument], path: Path, *, beats: Beats | None = None) -> None:
+def write_score(
+    instruments: Sequence[Instrument], path: Path, *, beats: Beats | None = None, key: KeySpan | None = None
+) -> None:
     """Write the notes as MusicXML: a part for each instrument, in concert pitch, quantised to the beats.
 
     It begins with the bar of the first note and ends with that of the last.  Tempo, metre and key are estimated, and
@@ -44,13 +46,12 @@ def write_score(instruments: Sequence[Instrument], path: Path, *, beats: Beats |
         instruments: any number; none gives one empty part.
         path: file to write; UTF-8.
         beats: of the song; None where they are not known.
+        key: the one that its signature is written for; None where none is known.
 
     Raises:
         OSError: the file cannot be written.
     """
     grid = written_grid(beats, instruments)
-    told = estimate_key(instruments)
-    key = told.key if told else None
     parts = arrange(instruments, grid) or [Part(Instrument("Silence", 0, False, "", ()), ((),), frozenset())]
     ends = [voice[-1].end for part in parts for voice in part.voices if voice]
     bars = grid.written_bars(max(ends, default=0))
@@ -58,10 +59,10 @@ def write_score(instruments: Sequence[Instrument], path: Path, *, beats: Beats |
         file.write(_HEAD)
         file.writelines(_part_list(parts))
         for number, part in enumerate(parts, start=1):
-            says = _opening(grid, key, instruments) if number == 1 else ""
+            says = _opening(grid, key.key if key else None, instruments) if number == 1 else ""
             tempos = _tempos(grid, bars) if number == 1 else {}
             file.write(f'<part id="P{number}">\n')
-            file.writelines(_Staves(number, part, key or _NO_SIGNATURE).measures(bars, says, tempos))
+            file.writelines(_Staves(number, part, key.key if key else _NO_SIGNATURE).measures(bars, says, tempos))
             file.write("</part>\n")
         file.write("</score-partwise>\n")
 

@@ -190,6 +190,14 @@ _ENTRIES = (
         files=(WeightFile("nmp.onnx", 230_444, "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec"),),
         sources=(DistributionSource("basic-pitch", "0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),),
     ),
+    ModelEntry(
+        name="swift-f0",
+        purpose="transcription",
+        description="SwiftF0's pitch network, for a single voice: bass, vocals.",
+        licence="MIT (Lars Nieradzik), code and weights.",
+        files=(WeightFile("model.onnx", 135_090, "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"),),
+        sources=(DistributionSource("swift-f0", "0.3.0", "swift_f0/model.onnx"),),
+    ),
 )
 
 CATALOGUE: Mapping[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}

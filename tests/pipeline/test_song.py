@@ -18,6 +18,7 @@ from support.audio import tone
 def pipeline(tmp_path: Path) -> SongPipeline:
     store = ModelStore(tmp_path / "models")
     store.pull("basic-pitch")
+    store.pull("swift-f0")
     return SongPipeline(store)
 
 
@@ -29,10 +30,10 @@ def stem(tmp_path: Path) -> Path:
 
 def test_notes_come_with_a_midi_file_for_every_stem(pipeline: SongPipeline, stem: Path, tmp_path: Path) -> None:
     made = pipeline.transcribe({"bass": stem}, tmp_path / "out")
-    files = {made.midi, made.csv, made.score, made.piano_roll, made.preview, *made.stem_midi.values()}
+    files = {made.midi, made.csv, made.score, made.piano_roll, made.preview, made.beats_json, *made.stem_midi.values()}
     assert set((tmp_path / "out").iterdir()) == files
     assert {path.name for path in files} == {
-        "song.mid", "notes.csv", "score.musicxml", "piano-roll.svg", "preview.mp3", "bass.mid",
+        "song.mid", "notes.csv", "score.musicxml", "piano-roll.svg", "preview.mp3", "beats.json", "bass.mid",
     }  # fmt: skip
     assert made.stem_midi == {"bass": tmp_path / "out" / "bass.mid"}
 
@@ -45,8 +46,8 @@ def test_when_one_file_cannot_be_written_there_is_none(pipeline: SongPipeline, s
 
 def test_only_what_is_wanted_is_written_down(pipeline: SongPipeline, stem: Path, tmp_path: Path) -> None:
     made = pipeline.transcribe({"bass": stem, "other": stem}, tmp_path / "out", wanted=["other"])
-    assert [instrument.stem for instrument in made.instruments] == ["other"]
-    assert made.duration_s == 1.0
+    assert [instrument.stem for instrument in made.heard.instruments] == ["other"]
+    assert made.heard.duration_s == 1.0
 
 
 def test_an_unknown_transcriber_is_refused_before_anything_is_made(

@@ -18,6 +18,7 @@ DURATION_S = 120
 def transcription(tmp_path) -> Transcription:
     store = ModelStore(tmp_path / "models")
     store.pull("basic-pitch")
+    store.pull("swift-f0")
     return Transcription(store)
 
 

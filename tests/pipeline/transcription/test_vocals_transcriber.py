@@ -1,4 +1,5 @@
 from importlib.metadata import distribution
+from itertools import pairwise
 from pathlib import Path
 
 import mir_eval
@@ -47,7 +48,7 @@ def sung(melody=MELODY, vibrato=0.35, offset=0.0) -> NDArray[np.float32]:
         gain = sum(np.exp(-(((hz - formant) / 150.0) ** 2)) for formant in (700, 1150, 2600)) + 0.15 / harmonic
         voice += gain * np.sin(harmonic * phase) * (hz < 7000)
     noise = np.zeros(len(times))
-    for (_, end_s, _), (start_s, _, _) in zip(melody, melody[1:], strict=False):
+    for (_, end_s, _), (start_s, _, _) in pairwise(melody):
         if start_s > end_s:
             noise[(times >= start_s - 0.07) & (times < start_s - 0.01)] = 0.1
     hiss = np.diff(np.random.default_rng(1).normal(size=len(times)), prepend=0.0)
@@ -58,7 +59,9 @@ def scored(notes: list[Note], melody=MELODY) -> tuple[float, float]:
     """F of onsets with pitches; of these with offsets too."""
     truth = np.array([(start, end) for start, end, _ in melody])
     found = np.array([(note.start_s, note.end_s) for note in notes])
-    hz = [440 * 2 ** ((np.array(pitches) - 69.0) / 12) for pitches in ([m[2] for m in melody], [n.pitch for n in notes])]
+    hz = [
+        440 * 2 ** ((np.array(pitches) - 69.0) / 12) for pitches in ([m[2] for m in melody], [n.pitch for n in notes])
+    ]
     f = mir_eval.transcription.precision_recall_f1_overlap
     return f(truth, hz[0], found, hz[1], offset_ratio=None)[2], f(truth, hz[0], found, hz[1])[2]
 
@@ -75,7 +78,7 @@ def test_a_sung_melody_is_written_down(transcriber):
     onset_f, both_f = scored(notes)
     assert onset_f >= 0.85
     assert both_f >= 0.75
-    assert all(later.start_s >= note.end_s for note, later in zip(notes, notes[1:], strict=False))
+    assert all(later.start_s >= note.end_s for note, later in pairwise(notes))
     assert all(0.0 <= note.confidence <= 1.0 and 0.0 < note.velocity <= 1.0 for note in notes)
 
 
@@ -95,7 +98,9 @@ def test_a_wide_vibrato_is_one_note(transcriber):
 
 
 def test_a_voice_out_of_tune_is_written_in_its_own_tuning(transcriber):
-    melody = tuple((0.5 * i + 0.5, 0.5 * i + 0.9, 57 + step) for i, step in enumerate((0, 2, 4, 5, 7, 5, 4, 2, 0, 4, 7, 0)))
+    melody = tuple(
+        (0.5 * i + 0.5, 0.5 * i + 0.9, 57 + step) for i, step in enumerate((0, 2, 4, 5, 7, 5, 4, 2, 0, 4, 7, 0))
+    )
     notes = transcriber.transcribe(sung(melody, offset=0.45), RATE_HZ)
     assert scored(notes, melody)[0] >= 0.8
 
@@ -114,7 +119,7 @@ def test_three_voices_are_written_down_as_three(transcriber):
     parts = [tuple((start, end, pitch + step) for start, end, pitch in MELODY) for step in (-5, 0, 4)]
     chorus = sum(sung(melody, vibrato=0.1) for melody in parts)
     notes = transcriber.transcribe(chorus, RATE_HZ)
-    assert any(later.start_s < note.end_s for note, later in zip(notes, notes[1:], strict=False))
+    assert any(later.start_s < note.end_s for note, later in pairwise(notes))
 
 
 def test_louder_notes_have_higher_velocities(transcriber):
