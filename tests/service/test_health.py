@@ -26,7 +26,7 @@ async def test_not_ready_without_weights_and_says_which_command_helps(api: Api) 
 async def test_ready_with_weights_and_not_without_a_data_folder(api: Api, model_store: ModelStore) -> None:
     models_dir = api.context.settings.models_dir
     models_dir.mkdir(parents=True)
-    for name in ("htdemucs", "basic-pitch"):
+    for name in ("htdemucs", "basic-pitch", "swift-f0"):
         (models_dir / name).symlink_to(model_store.require(name)[0].parent)
     response = await api.http.get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "ok")
