@@ -34,7 +34,7 @@ def write_midi(
     Args:
         instruments: any number; none gives a valid file without notes.
         path: file to write.
-        beats: the beats of the song, if sure: the file then has its tempos and, where bars are known, its time
+        beats: the beats of the song: where they are sure, the file has its tempos and, where bars are, its time
             signatures.  Else 120 BPM is a mere time base, and the file says so.
         keys: the keys of the song, in order; a change is written at the nearest bar line.
 
@@ -44,7 +44,7 @@ def write_midi(
     end_s = max((note.end_s for one in instruments for note in one.notes), default=0.0)
     time = tempo_map(beats, end_s)
     file = mido.MidiFile(type=1, ticks_per_beat=time.resolution, charset="utf-8")
-    file.tracks.append(_track(_conductor(time, keys, known=beats is not None)))
+    file.tracks.append(_track(_conductor(time, keys)))
     for index, instrument in enumerate(instruments):
         channel = _DRUM_CHANNEL if instrument.is_drum else _CHANNELS[index % len(_CHANNELS)]
         file.tracks.append(_track(_events(instrument, channel, time)))
@@ -70,10 +70,10 @@ def _track(events: Iterator[_Event]) -> mido.MidiTrack:
     return track
 
 
-def _conductor(time: TempoMap, keys: Sequence[KeySpan], *, known: bool) -> Iterator[_Event]:
+def _conductor(time: TempoMap, keys: Sequence[KeySpan]) -> Iterator[_Event]:
     """What holds for the whole file: tempos, time signatures, keys."""
     if not time.metres:
-        yield 0, mido.MetaMessage("text", text=NO_BARS_TEXT if known else TIME_BASE_TEXT)
+        yield 0, mido.MetaMessage("text", text=NO_BARS_TEXT if time.detected else TIME_BASE_TEXT)
     for tick, tempo in time.tempos:
         yield tick, mido.MetaMessage("set_tempo", tempo=tempo)
     for metre in time.metres:

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.analysis.beats import estimate_beats
+from pipeline.analysis.key import estimate_keys
 from pipeline.audio.decode import DecodeLimits, decode
 from pipeline.audio.source import AudioSource
 from pipeline.audio.wav import WavFile, write_wav
@@ -36,6 +38,7 @@ _SEPARATION_SHARE = 0.9  # of the time of a whole run, on CPU: transcription tak
 # Decoding takes, of the time of each, for a song of three minutes:
 _DECODING_OF_SEPARATION = 0.02
 _DECODING_OF_TRANSCRIPTION = 0.2
+_TRANSCRIBED = 0.9  # of a transcription; the beats are the rest
 _DECODING_OF_WAV = 0.7
 
 
@@ -134,8 +137,8 @@ class SongPipeline:
         Args:
             stems: audio file of each stem, by the stem's name.
             out_dir: folder for the MIDI files and the note list; made if need be.
-            wanted: names of the stems to write down, all by default.  Give all stems of the song even when few are
-                wanted: the others help to tell what belongs where.
+            wanted: names of the stems whose notes to keep, all by default.  Give all stems of the song even when few
+                are wanted, and all are heard: the others tell what leaked into these, and tempo, bars and key.
             transcriber: one of :data:`pipeline.transcription.choices.TRANSCRIBERS`.
             scratch: folder for large temporary files; the system's own by default.
             on_progress: see :data:`Report`.
@@ -157,13 +160,14 @@ class SongPipeline:
                 audio[name] = decode(path, folder, self._own_limits, decoding)
             instruments = self._transcription.transcribe(
                 audio,
-                wanted=wanted,
                 transcriber=transcriber,
-                on_progress=_stage(report, "transcribing", _DECODING_OF_TRANSCRIPTION, 1.0),
+                on_progress=_stage(report, "transcribing", _DECODING_OF_TRANSCRIPTION, _TRANSCRIBED),
             )
         duration_s = max((source.duration_s for source in audio.values()), default=0.0)
+        beats = estimate_beats(instruments, _stage(report, "counting", _TRANSCRIBED, 1.0))
         report("writing", 1.0)
-        heard = HeardSong(instruments, duration_s)
+        kept = tuple(one for one in instruments if wanted is None or one.stem in wanted)
+        heard = HeardSong(kept, duration_s, beats, estimate_keys(instruments))
         return write_song_notes(heard, out_dir, partial(report, "writing", 1.0))
 
     def run(

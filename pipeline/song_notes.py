@@ -1,13 +1,12 @@
 """What transcription gives of a song, and the files that hold it."""
 
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.analysis.beats import Beats
-from pipeline.analysis.key import Key, KeySpan
+from pipeline.analysis.key import KeySpan, main_key
 from pipeline.artefacts.beats_json import write_beats_json
 from pipeline.artefacts.piano_roll import write_piano_roll
 from pipeline.artefacts.preview import write_preview
@@ -34,17 +33,9 @@ class HeardSong:
     keys: tuple[KeySpan, ...] = ()
 
     @property
-    def key(self) -> tuple[Key, float] | None:
-        """The key that the song is in for the longest time, and the confidence of its spans by their lengths."""
-        lengths: defaultdict[Key, float] = defaultdict(float)
-        sure: defaultdict[Key, float] = defaultdict(float)
-        for span in self.keys:
-            lengths[span.key] += span.end_s - span.start_s
-            sure[span.key] += span.confidence * (span.end_s - span.start_s)
-        if not lengths:
-            return None
-        longest = max(lengths, key=lengths.__getitem__)
-        return longest, sure[longest] / lengths[longest]
+    def key(self) -> KeySpan | None:
+        """The longest span of the key that the song is in for the longest time."""
+        return main_key(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +79,7 @@ def write_song_notes(heard: HeardSong, out_dir: Path, on_block: Callable[[], Non
         folder = Path(name)
         write_midi(instruments, folder / "song.mid", beats=beats, keys=keys)
         write_notes_csv(instruments, folder / "notes.csv")
-        write_score(instruments, folder / "score.musicxml")
+        write_score(instruments, folder / "score.musicxml", beats=beats, key=heard.key)
         write_piano_roll(instruments, heard.duration_s, folder / "piano-roll.svg")
         write_preview(instruments, heard.duration_s, folder / "preview.mp3", on_block)
         write_beats_json(beats, keys, folder / "beats.json")

@@ -68,12 +68,14 @@ class TempoMap:
         tempos: ticks, increasing from 0, and microseconds per quarter from each on.
         metres: time signatures, in order; none where bars are not known.
         bars: ticks of the bar lines, as far as they are known.
+        detected: whether the tempos are those of the song, not the mere time base.
     """
 
     resolution: int
     tempos: tuple[tuple[int, int], ...]
     metres: tuple[Metre, ...]
     bars: tuple[int, ...]
+    detected: bool = True
 
     def ticks(self, times_s: FloatArray) -> IntArray:
         """The ticks nearest to times in seconds, which are not negative; same shape."""
@@ -98,7 +100,7 @@ def tempo_map(beats: Beats | None, end_s: float) -> TempoMap:
         end_s: when its last note ends.
     """
     if beats is None or np.count_nonzero(beats.times_s > -_AT_ONCE_S) < 2:
-        return TempoMap(TIME_BASE_TICKS, ((0, 60 * _US // TIME_BASE_BPM),), (), ())
+        return TempoMap(TIME_BASE_TICKS, ((0, 60 * _US // TIME_BASE_BPM),), (), (), detected=False)
     skipped = int(np.count_nonzero(beats.times_s <= -_AT_ONCE_S))
     times = beats.times_s[skipped:]
     downbeats = [int(index) - skipped for index in beats.downbeats if index >= skipped]

@@ -1,7 +1,7 @@
 """From how likely each beat begins a bar to bars: the most likely sequence of metres, which seldom changes.
 
-Time is counted in half beats, so that bars of five and seven eighths have their place beside those of whole beats, and a
-tracker that followed the off-beats can be put right.
+Time is counted in half beats, so that bars of five and seven eighths have their place beside those of whole beats, and
+a tracker that followed the off-beats can be put right.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ IntArray = NDArray[np.int64]
 _METRES = (
     (8, 0.0, 0.0),
     (6, 0.0, 1.5),
-    (4, 0.6, 3.0),
+    (4, 1.0, 3.0),
     (10, 0.0, 4.0),
     (12, 0.0, 7.0),
     (14, 0.0, 6.0),

@@ -1,8 +1,8 @@
 """The network that hears beats and bars in the notes of a song.
 
 Dilated convolutions over frames of 20 ms look 20 s to both sides.  The weights were fitted by
-``tests/quality/fit_beats.py`` on songs made up at random, on POP909 (MIT) and on the drummers of the Groove MIDI Dataset
-(CC BY 4.0); only notes went into them, no sound.
+``tests/quality/fit_beats.py`` on songs made up at random, on POP909 (MIT) and on the drummers of the Groove MIDI
+Dataset (CC BY 4.0, Google); only notes went into them, no sound.
 """
 
 from dataclasses import dataclass

@@ -112,4 +112,4 @@ def _novelty(steps: FloatArray) -> FloatArray:
     before, after = sums[span:-span] - sums[: -2 * span], sums[2 * span :] - sums[span:-span]
     norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
     alike = np.divide((before * after).sum(axis=1), norms, out=np.ones(len(norms)), where=norms > 1e-6)
-    return 1.0 - alike[: len(steps)]
+    return np.asarray(1.0 - alike[: len(steps)], dtype=np.float64)

@@ -15,12 +15,23 @@ from pipeline.models.store import ModelStore
 from pipeline.notes import Instrument, Note
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.basic_pitch import BasicPitchNetwork, BasicPitchTranscriber
+from pipeline.transcription.bass import BassTranscriber
 from pipeline.transcription.bleed import heard
 from pipeline.transcription.choices import AUTO, BASIC_PITCH, check_transcriber
 from pipeline.transcription.drums import DrumTranscriber
 from pipeline.transcription.phantoms import Presence, presences
 from pipeline.transcription.pitch_track import PitchNetwork
+from pipeline.transcription.polyphonic import (
+    BASS,
+    GUITAR,
+    OTHER,
+    PIANO,
+    VOCALS,
+    DecodingSettings,
+    PolyphonicTranscriber,
+)
 from pipeline.transcription.silence import Audibility
+from pipeline.transcription.vocals import VocalsTranscriber
 
 _MEASURING_SHARE = 0.1  # of the time of a song of four stems: 0.003 of its duration, where all may take 0.08
 _HEARING_SHARE = 0.05  # of the time of a pitched stem, which is 0.1 s of 2.6 s for three minutes
@@ -41,8 +52,27 @@ def _basic_pitch(store: ModelStore) -> Transcriber:
     return BasicPitchTranscriber(BasicPitchNetwork(path))
 
 
+def _polyphonic(settings: DecodingSettings) -> Callable[[ModelStore], Transcriber]:
+    def load(store: ModelStore) -> Transcriber:
+        (path,) = store.require("basic-pitch")
+        return PolyphonicTranscriber(BasicPitchNetwork(path), settings)
+
+    return load
+
+
 def _drums(_store: ModelStore) -> Transcriber:
     return DrumTranscriber()
+
+
+def _bass(store: ModelStore) -> Transcriber:
+    (pitch,), (notes,) = store.require("swift-f0"), store.require("basic-pitch")
+    return BassTranscriber(PitchNetwork(pitch), PolyphonicTranscriber(BasicPitchNetwork(notes), BASS))
+
+
+def _vocals(store: ModelStore) -> Transcriber:
+    (pitch,), (notes,) = store.require("swift-f0"), store.require("basic-pitch")
+    network = BasicPitchNetwork(notes)
+    return VocalsTranscriber(PitchNetwork(pitch), network, PolyphonicTranscriber(network, VOCALS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +94,13 @@ class Route:
 
 ROUTES: dict[str, Route] = {
     "drums": Route(_drums, "Drums", 0, is_drum=True),
-    "bass": Route(_basic_pitch, "Electric Bass (finger)", 33),
-    "vocals": Route(_basic_pitch, "Voice Oohs", 53),
-    "guitar": Route(_basic_pitch, "Electric Guitar (clean)", 27),
-    "piano": Route(_basic_pitch, "Acoustic Grand Piano", 0),
+    "bass": Route(_bass, "Electric Bass (finger)", 33),
+    "vocals": Route(_vocals, "Voice Oohs", 53),
+    "guitar": Route(_polyphonic(GUITAR), "Electric Guitar (clean)", 27),
+    "piano": Route(_polyphonic(PIANO), "Acoustic Grand Piano", 0),
 }
-ANY_OTHER = Route(_basic_pitch, "Electric Piano 1", 4)  # "other", a whole mix, stems yet unknown: a neutral keyboard
+# "other", a whole mix, stems yet unknown: a neutral keyboard
+ANY_OTHER = Route(_polyphonic(OTHER), "Electric Piano 1", 4)
 
 
 class Transcription:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipeline.artefacts.grid import estimate_grid
+from pipeline.analysis.beats import estimate_beats
 from pipeline.artefacts.piano_roll import write_piano_roll
 from pipeline.artefacts.preview import write_preview
 from pipeline.artefacts.score import write_score
@@ -26,13 +26,14 @@ RUNS = 5
 
 def main() -> None:
     song = composed_song(140, duration_s=DURATION_S)
+    beats = estimate_beats(song)
     n_notes = sum(len(instrument.notes) for instrument in song)
     print(f"{DURATION_S:.0f} s, {n_notes} notes; medians of {RUNS} runs, seconds of processor time")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         steps: dict[str, Callable[[], object]] = {
-            "beats": lambda: estimate_grid(song),
-            "score.musicxml": lambda: write_score(song, folder / "score.musicxml"),
+            "beats": lambda: estimate_beats(song),
+            "score.musicxml": lambda: write_score(song, folder / "score.musicxml", beats=beats),
             "piano-roll.svg": lambda: write_piano_roll(song, DURATION_S, folder / "piano-roll.svg"),
             "preview.mp3": lambda: write_preview(song, DURATION_S, folder / "preview.mp3"),
         }

@@ -24,7 +24,7 @@ async def finished(api: Api, n_notes: int = 5000) -> str:
     assert claim is not None
     notes = tuple(Note(40 + n % 50, n / 8, n / 8 + 0.1, 0.5) for n in range(n_notes))
     instrument = Instrument("Electric Bass (finger)", 33, False, "bass", notes)
-    row = NewNotes("track", instrument.name, 33, False, "bass", encoded_notes(instrument))
+    row = NewNotes("track", instrument.name, 33, False, "bass", 1.0, encoded_notes(instrument))
     await api.context.store.leases.succeed(claim, Outcome(instruments=[row]))
     return task.id
 

@@ -85,10 +85,13 @@ def test_several_songs_in_one_call_of_which_some_are_none(env: dict[str, str], t
     document = json.loads(ran.stdout)
     assert [song["file"] for song in document["songs"]] == songs
     done, *failed = document["songs"]
-    assert set(done) == {"file", "durationS", "instruments", "files"}
+    music = {"tempo", "tempoConfidence", "timeSignature", "key", "keyConfidence"}
+    assert set(done) == {"file", "durationS", *music, "instruments", "files"}
+    assert {name: done[name] for name in music} == dict.fromkeys(music)  # one long note has none of these
     assert done["durationS"] == 2.0
     [bass] = done["instruments"]
-    assert set(bass) == {"name", "program", "isDrum", "stem", "notes"}
+    assert set(bass) == {"name", "program", "isDrum", "stem", "confidence", "notes"}
+    assert 0 < bass["confidence"] <= 1
     assert (bass["name"], bass["program"], bass["isDrum"], bass["stem"]) == (
         "Electric Bass (finger)",
         33,

@@ -119,7 +119,7 @@ def test_progress_is_told_and_stops_the_work() -> None:
     assert told[-1] == 1.0
 
     def stop(_fraction: float) -> None:
-        raise Cancelled
+        raise Cancelled("stopped")
 
     with pytest.raises(Cancelled):
         estimate_beats(composed_song(100), stop)

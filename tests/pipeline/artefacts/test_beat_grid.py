@@ -1,73 +1,85 @@
-"""The beats of songs whose tempo is known, and none where there is none."""
+"""The grid that notes are written on: from the beats of a song, or fixed where there are none."""
 
 import numpy as np
 import pytest
 
-from pipeline.artefacts.grid import DETECTED_FROM, FALLBACK_BPM, estimate_grid
+from pipeline.analysis.beats import Beats
+from pipeline.artefacts.grid import FALLBACK_BPM, Bar, Metre, written_grid
 from pipeline.notes import Instrument, Note
-from support.composed import composed_song, random_onsets
 
 
-@pytest.mark.parametrize("bpm", [75, 96, 120, 150])
+def beats(per_bar: int, signature: tuple[int, int] | None, downbeats: list[int], n: int = 40) -> Beats:
+    """A beat every half second from 2 s on."""
+    times = 2.0 + 0.5 * np.arange(n)
+    return Beats(times, np.array(downbeats, dtype=np.int64), per_bar, signature, 120.0, 0.9, 0.9, steady=True)
+
+
+def sounding(start_s: float, end_s: float) -> list[Instrument]:
+    return [Instrument("Voice Oohs", 53, False, "vocals", (Note(60, start_s, end_s, 0.5),))]
+
+
+def test_it_begins_with_the_bar_of_the_first_note_and_covers_the_last() -> None:
+    grid = written_grid(beats(4, (4, 4), [1, 5, 9]), sounding(5.0, 30.0))
+    assert grid.detected
+    assert grid.bars_detected
+    assert grid.beats_s[0] == pytest.approx(4.5)
+    assert grid.beats_s[-1] > 30.0
+    assert grid.position(np.array([4.5, 5.75, 6.5])) == pytest.approx([0.0, 2.5, 4.0])
+
+
+def test_a_note_before_the_first_beat_has_a_bar() -> None:
+    grid = written_grid(beats(4, (4, 4), [0, 4]), sounding(0.6, 9.0))
+    assert grid.beats_s[0] == pytest.approx(0.0)
+
+
+def test_a_note_just_ahead_of_its_downbeat_belongs_to_it() -> None:
+    assert written_grid(beats(4, (4, 4), [0, 4]), sounding(3.97, 9.0)).beats_s[0] == pytest.approx(4.0)
+
+
 @pytest.mark.parametrize(
-    "feel",
-    [{}, {"swing": 0.6, "jitter_s": 0.02}, {"swing": 0.667}, {"start_s": 3.3}],
-    ids=["even", "swing and jitter", "shuffle", "late start"],
+    ("signature", "per_bar", "ticks", "groups"),
+    [
+        ((3, 4), 3, 36, (12, 12, 12)),
+        ((6, 8), 2, 36, (18, 18)),
+        ((12, 8), 4, 72, (18, 18, 18, 18)),
+        ((7, 8), 7, 42, (12, 12, 18)),
+        ((5, 8), 5, 30, (12, 18)),
+    ],
 )
-def test_steady_songs(bpm: int, feel: dict[str, float]) -> None:
-    start_s = feel.get("start_s", 0.7)
-    grid = estimate_grid(composed_song(bpm, **feel))
+def test_metres(signature: tuple[int, int], per_bar: int, ticks: int, groups: tuple[int, ...]) -> None:
+    grid = written_grid(beats(per_bar, signature, list(range(0, 40, per_bar))), sounding(2.0, 20.0))
+    assert grid.metre == Metre(*signature)
+    assert grid.metre.ticks == ticks
+    assert grid.metre.groups == groups
+    assert grid.written_bars(2 * ticks) == [Bar(0, grid.metre), Bar(ticks, grid.metre)]
+
+
+def test_a_change_of_metre_is_written() -> None:
+    grid = written_grid(beats(4, (4, 4), [0, 4, 8, 11, 14, 18]), sounding(2.0, 20.0))
+    bars = grid.written_bars(5 * 48)
+    assert [bar.metre.numerator for bar in bars] == [4, 4, 3, 3, 4, 4]
+    assert [bar.start for bar in bars] == [0, 48, 96, 132, 168, 216]
+
+
+def test_a_missed_bar_line_makes_no_bar_of_eleven() -> None:
+    grid = written_grid(beats(4, (4, 4), [0, 4, 15, 19]), sounding(2.0, 20.0))
+    assert {bar.metre.numerator for bar in grid.written_bars(480)} == {4}
+
+
+def test_without_bars_common_time_is_assumed() -> None:
+    grid = written_grid(beats(4, None, []), sounding(2.0, 20.0))
     assert grid.detected
-    assert grid.bpm == pytest.approx(bpm, rel=0.005)  # 2 % was asked for
-    assert grid.beats_s[0] == pytest.approx(start_s, abs=0.02)  # the first downbeat
-    assert np.diff(grid.beats_s) == pytest.approx(60 / bpm, rel=0.005)
-
-
-@pytest.mark.parametrize("bpm", [96, 120, 150])
-def test_a_song_without_drums(bpm: int) -> None:
-    grid = estimate_grid(composed_song(bpm, drums=False))
-    assert grid.detected
-    assert grid.bpm == pytest.approx(bpm, rel=0.005)
-
-
-def test_a_tempo_that_slackens_is_followed() -> None:
-    grid = estimate_grid(composed_song(120, slowing=0.08, duration_s=60))
-    assert grid.detected
-    bars = np.diff(grid.beats_s[::4])
-    assert 60 / bars[0] * 4 == pytest.approx(120, rel=0.015)
-    assert 60 / bars[-3] * 4 == pytest.approx(120 / 1.08, rel=0.015)
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("duration_s", "per_s"), [(20, 3), (60, 6), (120, 9)])
-def test_random_onsets_have_no_tempo(seed: int, duration_s: int, per_s: int) -> None:
-    grid = estimate_grid(random_onsets(duration_s, per_s, seed))
-    assert not grid.detected
-    assert grid.confidence < DETECTED_FROM
-    assert grid.bpm == FALLBACK_BPM
-    assert np.diff(grid.beats_s) == pytest.approx(60 / FALLBACK_BPM)
+    assert not grid.bars_detected
+    assert grid.metre == Metre(4, 4)
 
 
 def test_the_fixed_grid_begins_with_the_bar_of_the_first_note() -> None:
-    note = Note(60, 5.2, 9.0, 0.5)
-    grid = estimate_grid([Instrument("Voice Oohs", 53, False, "vocals", (note,))])
+    grid = written_grid(None, sounding(5.2, 9.0))
     assert not grid.detected
-    assert grid.confidence == 0.0
+    assert grid.bpm == FALLBACK_BPM
     assert grid.beats_s[0] == 4.0
     assert grid.beats_s[-1] > 9.0
 
 
-def test_notes_at_one_moment_have_no_tempo() -> None:
-    chord = tuple(Note(pitch, 1.0, 2.0, 0.5) for pitch in range(40, 80))
-    assert not estimate_grid([Instrument("Electric Piano 1", 4, False, "other", chord)]).detected
-
-
 def test_no_notes() -> None:
-    grid = estimate_grid([])
-    assert not grid.detected
-    assert grid.beats_s[0] == 0.0
-
-
-def test_positions_count_beats_from_the_first_downbeat() -> None:
-    grid = estimate_grid(composed_song(120, start_s=1.0, jitter_s=0.0))
-    assert grid.position(np.array([1.0, 1.25, 3.0])) == pytest.approx([0.0, 0.5, 4.0], abs=0.01)
+    assert written_grid(None, []).beats_s[0] == 0.0

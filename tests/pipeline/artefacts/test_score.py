@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis.beats import Beats, estimate_beats
+from pipeline.analysis.key import Key, KeySpan
 from pipeline.artefacts.score import write_score
 from pipeline.notes import Instrument, Note
 from support.composed import composed_song, random_onsets
@@ -36,8 +37,8 @@ ReadScore = Callable[..., ET.Element]
 def read_score(tmp_path: Path) -> ReadScore:
     """Writes a score, checks it, and gives its root."""
 
-    def read(instruments: Sequence[Instrument], grid: Beats | None = None) -> ET.Element:
-        write_score(instruments, tmp_path / "score.musicxml", beats=grid)
+    def read(instruments: Sequence[Instrument], grid: Beats | None = None, key: KeySpan | None = None) -> ET.Element:
+        write_score(instruments, tmp_path / "score.musicxml", beats=grid, key=key)
         root = ET.parse(tmp_path / "score.musicxml").getroot()  # noqa: S314 (our own file)
         check_score(root)
         return root
@@ -230,9 +231,10 @@ def test_equal_names_are_told_apart_and_any_name_is_well_formed(read_score: Read
 
 
 def test_what_is_estimated_is_said(read_score: ReadScore) -> None:
-    root = read_score(composed_song(96))
+    c_major = KeySpan(0.0, 40.0, Key(0, minor=False), 0.9)
+    root = read_score(composed_song(96), estimate_beats(composed_song(96)), c_major)
     words = " ".join(words.text or "" for words in root.iter("words"))
-    assert words == "Tempo estimated from the notes; 4/4 assumed; key estimated."
+    assert words == "Tempo estimated from the notes; metre estimated; key estimated."
     assert root.findtext(".//per-minute") == "ca. 96"
     sound = root.find("part/measure/direction/sound")
     assert sound is not None
@@ -248,7 +250,8 @@ def test_what_is_not_known_is_said(read_score: ReadScore) -> None:
 
 
 def test_a_slackening_tempo_is_told_bar_by_bar(read_score: ReadScore) -> None:
-    root = read_score(composed_song(120, slowing=0.08, duration_s=60.0))
+    song = composed_song(120, slowing=0.08, duration_s=60.0)
+    root = read_score(song, estimate_beats(song))
     tempos = [float(sound.attrib["tempo"]) for sound in root.iter("sound")][1:]
     assert len(tempos) >= 4
     assert tempos == sorted(tempos, reverse=True)
@@ -267,3 +270,62 @@ def test_the_same_notes_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.musicxml", "b.musicxml"):
         write_score(composed_song(100), tmp_path / name)
     assert (tmp_path / "a.musicxml").read_bytes() == (tmp_path / "b.musicxml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("beats_of", "bars"),
+    [
+        (
+            metre(3, (3, 4)),
+            [
+                ["C5 half", "D5 quarter"],
+                [
+                    "E5 half.",
+                ],
+                ["F5 quarter", "rest quarter", "rest quarter"],
+            ],
+        ),
+        (
+            metre(5, (5, 4)),
+            [["C5 half", "D5 quarter", "E5 half"], ["E5 quarter", "F5 quarter", "rest quarter", "rest half"]],
+        ),
+    ],
+    ids=["3/4", "5/4"],
+)
+def test_other_metres_of_quarters(read_score: ReadScore, beats_of: Beats, bars: list[list[str]]) -> None:
+    tune = [beats(72, 0, 2), beats(74, 2, 3), beats(76, 3, 6), beats(77, 6, 7)]
+    root = read_score([part(*tune)], beats_of)
+    assert root.findtext("part/measure/attributes/time/beats") == str(beats_of.beats_per_bar)
+    assert len(written(root)) == len(bars)
+    assert [sorted(one.split()[0] for one in bar) for bar in written(root)] == [
+        sorted(one.split()[0] for one in bar) for bar in bars
+    ]
+
+
+def test_six_eight_is_written_in_dotted_quarters(read_score: ReadScore) -> None:
+    third = 1 / 3
+    tune = [
+        beats(72, 0, 1),
+        *(beats(pitch, 1 + at * third, 1 + (at + 1) * third) for at, pitch in enumerate((74, 76, 77))),
+        beats(79, 2, 4),
+    ]
+    root = read_score([part(*tune)], metre(2, (6, 8)))
+    assert root.findtext("part/measure/attributes/time/beat-type") == "8"
+    assert written(root) == [
+        ["C5 quarter.", "D5 eighth", "E5 eighth", "F5 eighth"],
+        ["G5 half."],
+    ]
+
+
+def test_seven_eight(read_score: ReadScore) -> None:
+    tune = [beats(72 + at, at, at + 1) for at in range(7)] + [beats(60, 7, 9)]
+    root = read_score([part(*tune)], metre(7, (7, 8)))
+    first, second = root.findall("part/measure")
+    assert [note.findtext("type") for note in first.findall("note")] == ["eighth"] * 7
+    assert sum(int(note.findtext("duration", "0")) for note in second.findall("note")) == 42
+
+
+def test_a_change_of_metre_is_written_where_it_comes(read_score: ReadScore) -> None:
+    tune = [beats(72, at, at + 1) for at in range(11)]
+    root = read_score([part(*tune)], metre(4, (4, 4), [0, 4, 7, 11]))
+    assert [measure.findtext("attributes/time/beats") for measure in root.iter("measure")] == ["4", "3", "4"]

@@ -74,6 +74,24 @@ def test_velocity_follows_the_energy_of_the_attack(network):
     assert np.corrcoef(loudness, velocity)[0, 1] > 0.8
 
 
+def test_of_chords_struck_evenly_the_highest_note_is_the_tune(network):
+    pairs = matched(CHORDS, PolyphonicTranscriber(network, PIANO).transcribe(played(CHORDS, 6.0), RATE_HZ))
+    tops = {max(note[2] for note in CHORDS if note[0] == start_s): start_s for start_s in {note[0] for note in CHORDS}}
+    tune = [found.velocity for true, found in pairs if tops.get(true[2]) == true[0]]
+    under = [found.velocity for true, found in pairs if tops.get(true[2]) != true[0]]
+    assert len(tune) >= 5
+    assert np.mean(tune) > np.mean(under) + 0.03
+
+
+def test_highest_is_what_nothing_sounds_above():
+    start_s = np.array([0.0, 0.5, 0.97, 1.0, 1.5, 2.5, 2.6])
+    end_s = np.array([1.2, 0.9, 2.0, 2.0, 2.0, 2.51, 3.0])
+    pitches = np.array([60, 55, 50, 64, 62, 40, 30])
+    # alone; under the first; before the next by less than 50 ms; over all; under it; short and alone; after it
+    expected = [True, False, False, True, False, True, True]
+    assert polyphonic.highest(start_s, end_s, pitches).tolist() == expected
+
+
 def test_a_note_struck_again_ends_the_one_before(network):
     repeated = [(0.5 + 0.3 * i, 0.78 + 0.3 * i, 64, 1.0) for i in range(8)]
     notes = PolyphonicTranscriber(network, GUITAR).transcribe(played(repeated, 4.0), RATE_HZ)
