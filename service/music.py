@@ -20,8 +20,8 @@ TimeSignature = Annotated[
 ]
 KeyName = Annotated[str | None, Meta(description="Such as A minor; null where none is clear.", examples=["A minor"])]
 Confidence = Annotated[
-    float | None,
-    Meta(ge=0, le=1, description="How sure that is, 0 to 1; null where it was not measured.", examples=[0.93]),
+    Annotated[float, Meta(ge=0, le=1)] | None,
+    Meta(description="How sure that is, 0 to 1; null where it was not measured.", examples=[0.93]),
 ]
 
 _TEMPO_DIGITS = 3

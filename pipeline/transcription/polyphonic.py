@@ -4,8 +4,8 @@ Basic Pitch's activations, peak by peak and far below its thresholds, give some 
 speaks for each (:mod:`pipeline.transcription.note_evidence`: activations there and at related pitches, levels of the
 partials before and after) goes through one small feed-forward network, which says how surely a note starts there, and
 when exactly.  For every note that is kept a second one says, frame by frame, whether its key is still held: the end is
-where that changes most plainly.  A third one makes velocity of the energy of the attack; the highest voice, which is
-mostly the tune, is taken to be played harder than what lies under it.
+where that changes most plainly.  A third one makes velocity of the energy of the attack; the voice that is mostly the
+highest, the tune, is taken to be played harder than what lies under it.
 
 All were fitted by ``tests/quality/tune_polyphonic.py`` on music made up and rendered with freely licensed soundfonts.
 """
@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import scipy.ndimage
 import soxr
 from numpy.typing import NDArray
 
@@ -50,10 +51,11 @@ HELD_STEP_FRAMES = 2  # ends are known to 23 ms, a quarter of what the strictest
 LONGEST_NOTE_FRAMES = round(8.0 * FRAMES_PER_S)
 LEAST_VELOCITY = 1 / 127
 # The loudness of different instruments says little of how hard each is played; which of them has the tune says more.
-# Correlation of velocities in twelve songs (networks fitted without the song), separated, all pitched stems together:
-# at 0 .467, .04 .491, .08 .507, .12 .514, .16 .513; true stems "other" .502, .532, .548, .551 (0 to .12), guitar .606,
-# .608, .604, .594.
-TUNE_VELOCITY = 0.1
+# Correlation of velocities over all pitched stems, by networks fitted without the song: of ten songs, separated, at 0
+# .467, .15 .516, .2 .519, .25 .517; of instruments mixed at random, whose sounds nothing was fitted on, .182, .261,
+# .281, .295; but in true stems of guitar .606, .604, .596, .584.
+TUNE_VELOCITY = 0.15
+TUNE_SPAN_S, TUNE_SPAN_PITCHES = 17, 7  # a voice is what lies so near a note, to both sides together
 TOGETHER_S = 0.05  # notes that start no later than this after another start with it
 _NETWORK_SHARE = 0.7  # of the time; levels, then notes, take the rest
 _LEVELS_SHARE = 0.15
@@ -177,7 +179,7 @@ def decode(
     starts = np.minimum(np.rint(start_s * FRAMES_PER_S).astype(np.int64), evidence.n_frames - 1)
     end_s = _ends(evidence, judges.held, starts, column, settings.held_bias, part(on_progress, 0.5, 1.0)) / FRAMES_PER_S
     struck = judges.velocity(velocity_features(evidence, frames[kept], column))[:, 0]
-    velocity = np.clip(struck + TUNE_VELOCITY * highest(start_s, end_s, column), LEAST_VELOCITY, 1.0)
+    velocity = np.clip(struck + TUNE_VELOCITY * tune_share(start_s, end_s, column), LEAST_VELOCITY, 1.0)
     return [
         Note(LOWEST_PITCH + pitch, start, end, loud, sure)
         for pitch, start, end, loud, sure in zip(
@@ -195,6 +197,17 @@ def highest(start_s: NDArray[np.float64], end_s: NDArray[np.float64], pitches: I
     for note in np.argsort(pitches, kind="stable").tolist():  # the higher overwrites the lower
         top[starts[note] : ends[note]] = pitches[note]
     return top[looks] <= pitches
+
+
+def tune_share(start_s: NDArray[np.float64], end_s: NDArray[np.float64], pitches: IntArray) -> NDArray[np.float64]:
+    """How many of the notes about each, itself among them, are the highest, 0-1; all of shape (n_notes,)."""
+    cells = start_s.astype(np.int64), pitches
+    counts = np.zeros((2, cells[0].max() + 1, pitches.max() + 1))
+    np.add.at(counts[0], cells, highest(start_s, end_s, pitches))
+    np.add.at(counts[1], cells, 1.0)
+    tune, notes = scipy.ndimage.uniform_filter(counts, (1, TUNE_SPAN_S, TUNE_SPAN_PITCHES), mode="constant")
+    share: NDArray[np.float64] = tune[cells] / notes[cells]
+    return share
 
 
 def _apart(times_s: NDArray[np.float64], columns: IntArray, confidence: FloatArray, least: float) -> IntArray:
