@@ -22,7 +22,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis.beats import Beats
+from pipeline.analysis.beats import Beats, bar_signature
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -147,11 +147,12 @@ def _bar_lines(lead: int, downbeats: list[int], last: int, per_bar: int) -> list
 def _metres(lines: list[int], signature: tuple[int, int], per_bar: int, beat: int, clocks: int) -> tuple[Metre, ...]:
     """A time signature for the first bar, and for each bar that is not as long as the one before."""
     lengths = [*np.diff(lines).tolist(), per_bar]
-    return tuple(
-        Metre(at * beat, length * signature[0] // per_bar, signature[1], clocks)
-        for at, length, before in zip(lines, lengths, [0, *lengths], strict=False)
-        if length != before
-    )
+    metres = []
+    for at, length, before in zip(lines, lengths, [0, *lengths], strict=False):
+        if length != before:
+            numerator, denominator = bar_signature(length, signature, per_bar)
+            metres.append(Metre(at * beat, numerator, denominator, 24 if denominator == 4 else clocks))
+    return tuple(metres)
 
 
 def _tempos(times: FloatArray, lead: int, quarters: Fraction) -> list[tuple[int, int]]:

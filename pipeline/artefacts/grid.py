@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis.beats import Beats
+from pipeline.analysis.beats import Beats, bar_signature
 from pipeline.notes import Instrument
 
 FloatArray = NDArray[np.float64]
@@ -70,7 +70,7 @@ class BeatGrid:
         bpm: beats per minute, the median of the song.
         detected: whether the beats were found; if not, they are the fixed grid of :data:`FALLBACK_BPM`.
         metre: the usual one.
-        bars: how many beats each bar has; the last of them goes on to the end, none means the usual metre throughout.
+        bars: how many beats each bar has, from the first on; those after them are in the usual metre.
         bars_detected: whether the bars were found; else 4/4 is only assumed.
     """
 
@@ -92,7 +92,8 @@ class BeatGrid:
         while not out or at < end:
             metre = self.metre
             if index < len(self.bars):
-                metre = Metre(self.bars[index] * self.metre.numerator // self._per_bar, self.metre.denominator)
+                usual = (self.metre.numerator, self.metre.denominator)
+                metre = Metre(*bar_signature(self.bars[index], usual, self._per_bar))
             out.append(Bar(at, metre))
             at, index = at + metre.ticks, index + 1
         return out

@@ -4,20 +4,17 @@ The network is ``nmp.onnx`` of basic-pitch 0.4.0 (Apache-2.0; Bittner et al., IC
 seconds; neighbours overlap by 30 frames, of which each window gives up half, as in ``basic_pitch.inference``.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.errors import ModelError
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.note_decoding import N_PITCHES, decode_notes
+from pipeline.transcription.sessions import load_session, run_pieces
 
 RATE_HZ = 22_050
 FRAME_SAMPLES = 256
@@ -62,14 +59,7 @@ class BasicPitchNetwork:
     """
 
     def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no common class
-            raise ModelError(
-                f"{path} cannot be loaded: it may be damaged. Delete it, then fetch it again: stemscribe models pull"
-            ) from error
+        self._session = load_session(path)
 
     def activations(self, samples: NDArray[np.float32], rate_hz: int, on_progress: OnProgress = unheard) -> Activations:
         """Run the network over a whole recording.
@@ -96,14 +86,7 @@ class BasicPitchNetwork:
             for kind, result in enumerate(self._session.run(_OUTPUTS, {_INPUT: batch})):
                 out[kind, start:stop] = result[:, OVERLAP_FRAMES // 2 : -(OVERLAP_FRAMES // 2)]
 
-        starts = range(0, n_windows, BATCH_WINDOWS)
-        on_progress(0.0)
-        pool = ThreadPoolExecutor(usable_cpus())
-        try:
-            for done, _ in enumerate(pool.map(run, starts), start=1):
-                on_progress(done / len(starts))
-        finally:
-            pool.shutdown(cancel_futures=True)  # leaving a with block would run all that wait
+        run_pieces(run, range(0, n_windows, BATCH_WINDOWS), on_progress)
         notes, onsets = out.reshape(2, -1, N_PITCHES)[:, : _frame_count(len(heard))]
         return Activations(notes, onsets)
 
@@ -134,11 +117,6 @@ class BasicPitchTranscriber:
         return [
             Note(note.pitch, start, end, note.amplitude) for note, start, end in zip(found, start_s, end_s, strict=True)
         ]
-
-
-def usable_cpus() -> int:
-    """How many processors this process may run on; in a container with fewer than the machine has, just those."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def frame_times_s(frames: NDArray[np.int64]) -> NDArray[np.float64]:

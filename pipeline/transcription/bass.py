@@ -29,6 +29,7 @@ LEAST_CERTAINTY = 0.75
 LOUD_DB = -10.0  # a partial within this of the recording's loudness makes a frame loud
 # Shares of the time, measured on a minute of bass
 _FEATURES_SHARE, _NETWORK_SHARE = 0.55, 0.4
+_FRAMES_PER_REPORT = 1000
 
 
 class BassTranscriber:
@@ -56,11 +57,10 @@ class BassTranscriber:
             return []
         features = bass_features(samples, rate_hz, self._pitch_network, part(on_progress, 0.0, _FEATURES_SHARE))
         heard = evidence(features, part(on_progress, _FEATURES_SHARE, _FEATURES_SHARE + _NETWORK_SHARE))
+        rest = part(on_progress, _FEATURES_SHARE + _NETWORK_SHARE, 1.0)
         if not one_voice(features, heard):
-            return self._polyphonic.transcribe(
-                samples, rate_hz, part(on_progress, _FEATURES_SHARE + _NETWORK_SHARE, 1.0)
-            )
-        notes = line(heard)
+            return self._polyphonic.transcribe(samples, rate_hz, rest)
+        notes = line(heard, rest)
         on_progress(1.0)
         return notes
 
@@ -80,14 +80,15 @@ def _likelihoods(heard: Evidence) -> NDArray[np.float64]:
     return np.asarray(odds - np.logaddexp.reduce(odds, axis=1, keepdims=True))
 
 
-def line(heard: Evidence) -> list[Note]:
+def line(heard: Evidence, on_progress: OnProgress = unheard) -> list[Note]:
     """The likeliest line of one voice, by the Viterbi algorithm over silence and, per pitch, the age of its note.
 
     A note may start on any frame, at the cost of its onset's odds; it lasts at least ``MIN_NOTE_FRAMES``.
+    ``on_progress`` is told of every ten seconds.
     """
     likely = _likelihoods(heard)
     chance = np.maximum(np.where(_peaks(heard.onset), heard.onset, ONSET_FLOOR), ONSET_FLOOR)
-    columns, starts = _best_path(likely, -np.logaddexp(0.0, -chance), -np.logaddexp(0.0, chance))
+    columns, starts = _best_path(likely, -np.logaddexp(0.0, -chance), -np.logaddexp(0.0, chance), on_progress)
     return _notes(heard, likely[:, 1:], columns, starts)
 
 
@@ -98,7 +99,7 @@ def _peaks(onset: FloatArray) -> NDArray[np.bool_]:
 
 
 def _best_path(
-    likely: NDArray[np.float64], begin: NDArray[np.float64], go_on: NDArray[np.float64]
+    likely: NDArray[np.float64], begin: NDArray[np.float64], go_on: NDArray[np.float64], on_progress: OnProgress
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Per frame the pitch column of the best path, -1 in silence, and whether a note starts there.
 
@@ -112,6 +113,8 @@ def _best_path(
     came_from = np.empty(n_frames, dtype=np.intp)  # what may end before a frame: a pitch, or -1: silence
     of_age = np.empty((n_frames, n_pitches), dtype=np.bool_)  # whether an old note has just become old
     for t in range(n_frames):
+        if t % _FRAMES_PER_REPORT == 0:
+            on_progress(t / n_frames)
         ending = int(old.argmax())
         before = max(silence, float(old[ending]))
         came_from[t] = ending if old[ending] > silence else -1

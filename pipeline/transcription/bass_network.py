@@ -1,8 +1,9 @@
 """From what a bass sounds like, frame by frame, to the odds that a pitch sounds there, that it starts, how loud.
 
 A small network looks at every pitch by itself, through the same weights: how strong its partials are, how they change
-over a quarter of a second, whether the pitch tracker votes for it.  The weights were fitted by
-``tests/quality/tune_bass.py`` on lines composed and rendered there; no recorded music went into them.
+over a quarter of a second, whether the pitch tracker votes for it.  The weights were fitted with the code of
+``tests/quality/tune_bass.py`` on lines composed and rendered there, and on stems rendered from multitrack MIDI files of
+pop songs; no recorded music went into them.
 """
 
 from dataclasses import dataclass

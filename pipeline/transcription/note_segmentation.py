@@ -14,6 +14,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from pipeline.progress import OnProgress, unheard
 from pipeline.transcription.singing_features import FRAMES_PER_S, VOICED, FloatArray, Voice, span_means
 
 WEIGHTS_PATH = Path(__file__).with_name("vocals_network.npz")
@@ -42,6 +43,7 @@ FEWEST_TUNED = 10  # notes
 # Length of the mean of the notes' pitches on a circle of one semitone; 1 = all on one grid.  Of simulated singers with
 # an intonation of 0.16 semitones .995 of the notes come out right (.972 without), with 0.3 as many as without.
 CLEAR_TUNING = 0.5
+MOMENTS_PER_REPORT = 256
 LONG_ENOUGH_FRAMES = 30  # a longer note says no more about the tuning
 
 
@@ -80,12 +82,13 @@ def _convolved(values: FloatArray, weights: FloatArray, bias: FloatArray, dilati
     return out
 
 
-def opinion(features: FloatArray, path: Path = WEIGHTS_PATH) -> Opinion:
-    """Run the network: float32 features, shape (n_frames, N_FEATURES)."""
+def opinion(features: FloatArray, path: Path = WEIGHTS_PATH, on_progress: OnProgress = unheard) -> Opinion:
+    """Run the network: float32 features, shape (n_frames, N_FEATURES); ``on_progress`` is told of every layer."""
     weights = _load(path)
     normal = (features - weights["mean"]) / weights["deviation"]
     hidden = np.maximum(_convolved(normal, weights["first"], weights["first_bias"], 1), 0.0)
     for layer, dilation in enumerate(DILATIONS):
+        on_progress((layer + 1) / (len(DILATIONS) + 1))
         hidden = hidden + np.maximum(
             _convolved(hidden, weights[f"layer{layer}"], weights[f"bias{layer}"], dilation), 0.0
         )
@@ -118,12 +121,13 @@ def _moments(voice: Voice, heard: Opinion) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0], peaks, edges, _pitch_steps(voice), [len(heard.onset)]]))
 
 
-def segments(voice: Voice, heard: Opinion) -> list[Segment]:
+def segments(voice: Voice, heard: Opinion, on_progress: OnProgress = unheard) -> list[Segment]:
     """The best reading of a voice.
 
     Args:
         voice: pitch and confidence of every frame.
         heard: the network's opinion of the same frames.
+        on_progress: told after some hundred of the moments that are weighed.
 
     Returns:
         Notes by start; they do not overlap.
@@ -145,6 +149,8 @@ def segments(voice: Voice, heard: Opinion) -> list[Segment]:
     back = np.zeros(len(moments), dtype=np.int64)  # where the last piece started
     is_note = np.zeros(len(moments), dtype=bool)
     for b in range(1, len(moments)):
+        if b % MOMENTS_PER_REPORT == 0:
+            on_progress(b / len(moments))
         best[b] = best[b - 1]
         back[b] = b - 1
         first = int(np.searchsorted(moments, moments[b] - LONGEST_FRAMES))

@@ -71,13 +71,13 @@ def presences(
     """Where each stem of a song is played, by its name.
 
     Args:
-        stems: all stems of the song.  One alone, and stems that are not of one rate and length, are taken to be played
-            throughout: there is nothing to compare them with.
+        stems: all stems of the song.  One alone, empty ones and stems that are not of one rate and length are taken to
+            be played throughout: there is nothing to compare them with.
         pitch_network: loads the network that follows a voice; called where vocals are played.
         on_progress: told of every few seconds of the audio.
     """
-    shapes = [(source.rate_hz, source.n_samples) for source in stems.values()]
-    if len(stems) < 2 or len(set(shapes)) > 1:
+    shapes = {(source.rate_hz, source.n_samples) for source in stems.values()}
+    if len(stems) < 2 or len(shapes) > 1 or not all(n_samples for _, n_samples in shapes):
         on_progress(1.0)
         return dict.fromkeys(stems, EVERYWHERE)
     names = tuple(stems)

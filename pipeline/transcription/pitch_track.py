@@ -4,18 +4,15 @@ The network is ``model.onnx`` of swift-f0 0.3.0 (MIT; Nieradzik, "SwiftF0: Fast 
 Detection", 2025).  It hears 46.9-2093.75 Hz at 16 kHz and gives a pitch and a confidence every 16 ms.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.errors import ModelError
 from pipeline.progress import OnProgress, unheard
-from pipeline.transcription.basic_pitch import usable_cpus
+from pipeline.transcription.sessions import load_session, run_pieces
 
 RATE_HZ = 16_000
 HOP_SAMPLES = 256
@@ -25,7 +22,9 @@ CEILING_HZ = 2093.75
 # as if the whole recording had been one chunk (``swift_f0.core``).
 FRAMES_BEFORE = 11
 FRAMES_AFTER = 10
-CHUNK_FRAMES = 1875  # half a minute: bounds memory
+# Ten seconds: bounds memory.  Half a minute gives the same to the bit in 1.2 to 1.7 times the time: what lies between
+# the layers does not fit the cache then.
+CHUNK_FRAMES = 625
 # In digital silence the network invents voiced frames; what peaks below this has confidence 0 (``swift_f0.core``).
 SILENCE_PEAK = 1e-3
 
@@ -56,14 +55,7 @@ class PitchNetwork:
     """
 
     def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no common class
-            raise ModelError(
-                f"{path} cannot be loaded: it may be damaged. Delete it, then fetch it again: stemscribe models pull"
-            ) from error
+        self._session = load_session(path)
 
     def track(
         self,
@@ -78,7 +70,7 @@ class PitchNetwork:
         Args:
             samples: float32 mono, shape (n_samples,), any length, full scale 1.0.
             rate_hz: its rate; resampled to 16 kHz (soxr HQ).
-            on_progress: told of every half minute.
+            on_progress: told of every ten seconds.
             octaves_up: play the audio that many octaves higher, at as many times its speed, to hear below 46.9 Hz.
                 The pitches returned are those of the audio, down to 23.4 Hz for one octave; frames are then twice as
                 long and twice as far apart.
@@ -104,14 +96,7 @@ class PitchNetwork:
             hz[start:stop] = pitches[0, start - first : stop - first]
             confidence[start:stop] = voicing[0, start - first : stop - first]
 
-        starts = range(0, n_frames, CHUNK_FRAMES)
-        on_progress(0.0)
-        pool = ThreadPoolExecutor(usable_cpus())
-        try:
-            for done, _ in enumerate(pool.map(run, starts), start=1):
-                on_progress(done / len(starts))
-        finally:
-            pool.shutdown(cancel_futures=True)  # leaving a with block would run all that wait
+        run_pieces(run, range(0, n_frames, CHUNK_FRAMES), on_progress)
         confidence[np.abs(padded.reshape(n_frames, HOP_SAMPLES)).max(axis=1, initial=0.0) < SILENCE_PEAK] = 0.0
         midi = 69.0 + 12.0 * np.log2(hz / np.float32(440.0 * speed))
         times_s = np.arange(n_frames, dtype=np.float64) * (HOP_SAMPLES * speed / RATE_HZ)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
-from pipeline.transcription.basic_pitch import BasicPitchNetwork
+from pipeline.transcription.basic_pitch import Activations, BasicPitchNetwork
 from pipeline.transcription.note_decoding import LOWEST_PITCH
 from pipeline.transcription.note_evidence import (
     Evidence,
@@ -58,7 +58,7 @@ TUNE_VELOCITY = 0.15
 TUNE_SPAN_S, TUNE_SPAN_PITCHES = 17, 7  # a voice is what lies so near a note, to both sides together
 TOGETHER_S = 0.05  # notes that start no later than this after another start with it
 _NETWORK_SHARE = 0.7  # of the time; levels, then notes, take the rest
-_LEVELS_SHARE = 0.15
+_LEVELS_SHARE = 0.5  # of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,18 @@ class PolyphonicTranscriber:
         if not len(heard):
             return []
         activations = self._network.activations(heard, RATE_HZ, part(on_progress, 0.0, _NETWORK_SHARE))
-        judged = _NETWORK_SHARE + _LEVELS_SHARE
-        levels = band_levels(heard, part(on_progress, _NETWORK_SHARE, judged))
-        notes = decode(gather(activations, levels), self._settings, part(on_progress, judged, 1.0))
+        return self.notes(heard, activations, part(on_progress, _NETWORK_SHARE, 1.0))
+
+    def notes(self, samples: FloatArray, activations: Activations, on_progress: OnProgress = unheard) -> list[Note]:
+        """As :meth:`transcribe`, where Basic Pitch was heard already.
+
+        Args:
+            samples: float32 mono, shape (n_samples,), 22 050 Hz, not empty.
+            activations: of these samples.
+            on_progress: told several times a second.
+        """
+        levels = band_levels(samples, part(on_progress, 0.0, _LEVELS_SHARE))
+        notes = decode(gather(activations, levels), self._settings, part(on_progress, _LEVELS_SHARE, 1.0))
         on_progress(1.0)
         return notes
 

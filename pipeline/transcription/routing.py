@@ -5,6 +5,7 @@ A new transcriber is a module with a class that has ``transcribe`` and one line 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -47,32 +48,50 @@ class Transcriber(Protocol):
         """
 
 
-def _basic_pitch(store: ModelStore) -> Transcriber:
-    (path,) = store.require("basic-pitch")
-    return BasicPitchTranscriber(BasicPitchNetwork(path))
+class Networks:
+    """Those that transcribers share, each loaded when first asked for.
+
+    Args:
+        store: where they are found.
+
+    Raises:
+        ModelMissing: on asking for one that is not in the cache.
+    """
+
+    def __init__(self, store: ModelStore) -> None:
+        self._store = store
+
+    @cached_property
+    def notes(self) -> BasicPitchNetwork:
+        """Basic Pitch."""
+        (path,) = self._store.require("basic-pitch")
+        return BasicPitchNetwork(path)
+
+    @cached_property
+    def pitch(self) -> PitchNetwork:
+        """swift-f0."""
+        (path,) = self._store.require("swift-f0")
+        return PitchNetwork(path)
 
 
-def _polyphonic(settings: DecodingSettings) -> Callable[[ModelStore], Transcriber]:
-    def load(store: ModelStore) -> Transcriber:
-        (path,) = store.require("basic-pitch")
-        return PolyphonicTranscriber(BasicPitchNetwork(path), settings)
-
-    return load
+def _basic_pitch(networks: Networks) -> Transcriber:
+    return BasicPitchTranscriber(networks.notes)
 
 
-def _drums(_store: ModelStore) -> Transcriber:
+def _polyphonic(settings: DecodingSettings) -> Callable[[Networks], Transcriber]:
+    return lambda networks: PolyphonicTranscriber(networks.notes, settings)
+
+
+def _drums(_networks: Networks) -> Transcriber:
     return DrumTranscriber()
 
 
-def _bass(store: ModelStore) -> Transcriber:
-    (pitch,), (notes,) = store.require("swift-f0"), store.require("basic-pitch")
-    return BassTranscriber(PitchNetwork(pitch), PolyphonicTranscriber(BasicPitchNetwork(notes), BASS))
+def _bass(networks: Networks) -> Transcriber:
+    return BassTranscriber(networks.pitch, PolyphonicTranscriber(networks.notes, BASS))
 
 
-def _vocals(store: ModelStore) -> Transcriber:
-    (pitch,), (notes,) = store.require("swift-f0"), store.require("basic-pitch")
-    network = BasicPitchNetwork(notes)
-    return VocalsTranscriber(PitchNetwork(pitch), network, PolyphonicTranscriber(network, VOCALS))
+def _vocals(networks: Networks) -> Transcriber:
+    return VocalsTranscriber(networks.pitch, networks.notes, PolyphonicTranscriber(networks.notes, VOCALS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +105,7 @@ class Route:
         is_drum: whether the pitches are percussion keys.
     """
 
-    load: Callable[[ModelStore], Transcriber]
+    load: Callable[[Networks], Transcriber]
     name: str
     program: int
     is_drum: bool = False
@@ -111,9 +130,8 @@ class Transcription:
     """
 
     def __init__(self, store: ModelStore) -> None:
-        self._store = store
-        self._loaded: dict[Callable[[ModelStore], Transcriber], Transcriber] = {}
-        self._pitch: PitchNetwork | None = None
+        self._networks = Networks(store)
+        self._loaded: dict[Callable[[Networks], Transcriber], Transcriber] = {}
 
     def transcribe(
         self,
@@ -130,7 +148,8 @@ class Transcription:
                 one stem alone.  Mono or stereo, any rate (heard at no more than 44.1 kHz, so that memory depends on
                 the length alone).
             wanted: names of the stems to write down, all by default; the others only help to tell what belongs where.
-            transcriber: one of :data:`pipeline.transcription.choices.TRANSCRIBERS`.
+            transcriber: one of :data:`pipeline.transcription.choices.TRANSCRIBERS`.  It settles how a stem is written
+                down, not what is heard of it: phantoms give no notes whichever it is.
             on_progress: told several times a second.
 
         Returns:
@@ -147,7 +166,7 @@ class Transcription:
         names = [name for name in stems if wanted is None or name in wanted]
         measuring = _MEASURING_SHARE if len(stems) > 1 else 0.0
         on_progress(0.0)
-        presence = presences(stems, self._pitch_network, part(on_progress, 0.0, measuring))
+        presence = presences(stems, lambda: self._networks.pitch, part(on_progress, 0.0, measuring))
         share = (1 - measuring) / max(len(names), 1)
         instruments = []
         for index, name in enumerate(names):
@@ -183,15 +202,9 @@ class Transcription:
         confidence = presence[stem].purity * _confidence(notes)
         return Instrument(route.name, route.program, route.is_drum, stem, tuple(notes), confidence)
 
-    def _pitch_network(self) -> PitchNetwork:
-        if self._pitch is None:
-            (path,) = self._store.require("swift-f0")
-            self._pitch = PitchNetwork(path)
-        return self._pitch
-
     def _transcriber(self, route: Route) -> Transcriber:
         if route.load not in self._loaded:
-            self._loaded[route.load] = route.load(self._store)
+            self._loaded[route.load] = route.load(self._networks)
         return self._loaded[route.load]
 
 

@@ -13,6 +13,7 @@ import scipy.ndimage
 import soxr
 from numpy.typing import NDArray
 
+from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.basic_pitch import Activations, frame_times_s
 from pipeline.transcription.note_decoding import LOWEST_PITCH, N_PITCHES
 from pipeline.transcription.pitch_track import PitchTrack
@@ -74,14 +75,18 @@ def _filterbank() -> FloatArray:
     return np.asarray(weights / (WINDOW / 2) ** 2, dtype=np.float32)
 
 
-def band_powers(samples: FloatArray) -> FloatArray:
-    """Powers in :data:`N_BANDS` bands of 16 kHz mono samples, float32, shape (len(samples) // 160 + 1, N_BANDS)."""
+def band_powers(samples: FloatArray, on_progress: OnProgress = unheard) -> FloatArray:
+    """Powers in :data:`N_BANDS` bands of 16 kHz mono samples, float32, shape (len(samples) // 160 + 1, N_BANDS).
+
+    Before every half minute ``on_progress`` is told how much is done.
+    """
     n_frames = len(samples) // HOP + 1
     padded = np.pad(samples, (WINDOW // 2, WINDOW // 2 + HOP))
     taper = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     powers = np.empty((n_frames, N_BANDS), dtype=np.float32)
     for start in range(0, n_frames, FRAMES_PER_BLOCK):
+        on_progress(start / n_frames)
         spectra = scipy.fft.rfft(frames[start : min(start + FRAMES_PER_BLOCK, n_frames)] * taper, axis=1)
         powers[start : start + len(spectra)] = (spectra.real**2 + spectra.imag**2) @ _filterbank()
     return powers
@@ -95,7 +100,7 @@ def relative_bands(bands_db: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(groups - loudest, DEEPEST_DB) / DB_PER_UNIT, dtype=np.float32)
 
 
-def without_octave_errors(track: PitchTrack) -> FloatArray:
+def without_octave_errors(track: PitchTrack, on_progress: OnProgress = unheard) -> FloatArray:
     """The track's pitch with short leaps of an octave to and fro undone, float32, shape (n_frames,).
 
     The cheapest course of shifts by -1, 0 or 1 octave, where leaps and shifts cost; unvoiced frames are passed over.
@@ -112,6 +117,8 @@ def without_octave_errors(track: PitchTrack) -> FloatArray:
     cost = np.where(shifts == 0.0, 0.0, OCTAVE_SHIFT_COST)
     came_from = np.empty((len(leaps), 3), dtype=np.int8)
     for i, toll in enumerate(tolls):
+        if i % FRAMES_PER_BLOCK == 0:
+            on_progress(i / len(leaps))
         totals = cost[:, None] + toll
         came_from[i] = totals.argmin(axis=0)
         cost = totals.min(axis=0)
@@ -178,7 +185,9 @@ def _network_features(heard: Activations, midi: FloatArray, voiced: NDArray[np.b
     ).astype(np.float32)
 
 
-def listen(samples: FloatArray, rate_hz: int, track: PitchTrack, heard: Activations) -> Voice:
+def listen(
+    samples: FloatArray, rate_hz: int, track: PitchTrack, heard: Activations, on_progress: OnProgress = unheard
+) -> Voice:
     """Everything about one stem that the network looks at.
 
     Args:
@@ -186,14 +195,18 @@ def listen(samples: FloatArray, rate_hz: int, track: PitchTrack, heard: Activati
         rate_hz: its rate.
         track: its pitch.
         heard: Basic Pitch's activations of it.
+        on_progress: told several times for every half minute of audio.
     """
-    powers = band_powers(np.asarray(soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ"), dtype=np.float32))
+    resampled = np.asarray(soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ"), dtype=np.float32)
+    powers = band_powers(resampled, part(on_progress, 0.0, 0.4))
     total = powers.sum(axis=1, dtype=np.float64)
     loudness = max((total**2).sum() / max(total.sum(), TINY_POWER), TINY_POWER)
     level_db = (10 * np.log10(total / loudness + 1e-9)).astype(np.float32)
     bands_db = 10 * np.log10(powers / (loudness / N_BANDS) + 1e-9)
     times_s = np.arange(len(powers)) / FRAMES_PER_S
-    midi = np.interp(times_s, track.times_s, without_octave_errors(track)).astype(np.float32)
+    corrected = without_octave_errors(track, part(on_progress, 0.4, 0.8))
+    on_progress(0.8)
+    midi = np.interp(times_s, track.times_s, corrected).astype(np.float32)
     confidence = np.interp(times_s, track.times_s, track.confidence).astype(np.float32)
     features = np.concatenate(
         [

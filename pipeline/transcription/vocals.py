@@ -5,9 +5,8 @@ Pitch comes from swift-f0, notes from :mod:`pipeline.transcription.note_segmenta
 than one voice goes to the polyphonic transcriber instead.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from pipeline.notes import Note
@@ -16,10 +15,8 @@ from pipeline.transcription.basic_pitch import Activations, BasicPitchNetwork, f
 from pipeline.transcription.note_decoding import LOWEST_PITCH, N_PITCHES
 from pipeline.transcription.note_segmentation import Segment, opinion, segments, tuning
 from pipeline.transcription.pitch_track import PitchNetwork, PitchTrack
+from pipeline.transcription.polyphonic import RATE_HZ, PolyphonicTranscriber
 from pipeline.transcription.singing_features import FRAMES_PER_S, VOICED, Voice, listen
-
-if TYPE_CHECKING:  # routing imports this module
-    from pipeline.transcription.routing import Transcriber
 
 SOUNDING = 0.4  # note activation from which Basic Pitch hears a note
 # What one voice makes Basic Pitch hear besides its own pitch: neighbours, and the harmonics up to the sixth.
@@ -32,6 +29,7 @@ LOUD_VELOCITY = 0.8  # of a note as loud as the loud parts of the stem
 DB_PER_DECADE = 40.0  # a synthesizer's gain is the square of the velocity
 
 _PITCH_SHARE, _NETWORK_SHARE = 0.3, 0.9  # of the time, when pitch and when Basic Pitch are done
+_LISTENING_SHARE, _OPINION_SHARE = 0.95, 0.98
 
 
 class VocalsTranscriber:
@@ -43,7 +41,7 @@ class VocalsTranscriber:
         polyphonic: writes down stems that are more than one voice.
     """
 
-    def __init__(self, pitch: PitchNetwork, network: BasicPitchNetwork, polyphonic: "Transcriber") -> None:
+    def __init__(self, pitch: PitchNetwork, network: BasicPitchNetwork, polyphonic: PolyphonicTranscriber) -> None:
         self._pitch = pitch
         self._network = network
         self._polyphonic = polyphonic
@@ -54,17 +52,19 @@ class VocalsTranscriber:
         Args:
             samples: float32 mono, shape (n_samples,), any length, full scale 1.0.
             rate_hz: sample rate in Hz.
-            on_progress: told of every half minute whose pitch is followed, and of every batch of windows.
+            on_progress: told of every ten seconds whose pitch is followed, of every batch of windows
+                and several times afterwards.
         """
         if len(samples) == 0:
             return []
         track = self._pitch.track(samples, rate_hz, part(on_progress, 0.0, _PITCH_SHARE))
         heard = self._network.activations(samples, rate_hz, part(on_progress, _PITCH_SHARE, _NETWORK_SHARE))
         if other_voices(track, heard) > OTHER_VOICES:
-            return self._polyphonic.transcribe(samples, rate_hz, part(on_progress, _NETWORK_SHARE, 1.0))
-        voice = listen(samples, rate_hz, track, heard)
-        heard_notes = opinion(voice.features)
-        found = segments(voice, heard_notes)
+            resampled = np.asarray(soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ"), dtype=np.float32)
+            return self._polyphonic.notes(resampled, heard, part(on_progress, _NETWORK_SHARE, 1.0))
+        voice = listen(samples, rate_hz, track, heard, part(on_progress, _NETWORK_SHARE, _LISTENING_SHARE))
+        heard_notes = opinion(voice.features, on_progress=part(on_progress, _LISTENING_SHARE, _OPINION_SHARE))
+        found = segments(voice, heard_notes, part(on_progress, _OPINION_SHARE, 1.0))
         offset = tuning(found)
         on_progress(1.0)
         return [_note(segment, voice, heard_notes.active, offset) for segment in found]

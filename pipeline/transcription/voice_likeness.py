@@ -82,7 +82,7 @@ def voice_features(
         rate_hz: its rate.
         windows_s: float64, shape (n_windows, 2): start and end in seconds; each some seconds long.
         network: follows the pitch.
-        on_progress: told of every half minute.
+        on_progress: told of every ten seconds whose pitch is followed.
 
     Returns:
         float64, shape (n_windows, 6), columns as in :data:`FEATURES`: logarithm of the percentage of frames that hiss;
@@ -138,6 +138,8 @@ def _bands(bins_hz: NDArray[np.float64]) -> NDArray[np.float64]:
 def _timbre(levels: _Levels, window: slice) -> tuple[float, float]:
     """Hiss and timbre of a window, in frames."""
     body, hiss, bands = levels.body[window], levels.hiss[window], levels.bands[window]
+    if not len(body):  # the window starts in the last few milliseconds
+        return np.nan, np.nan
     whole = 10 * np.log10(10 ** (body / 10) + 10 ** (hiss / 10))
     loud = np.percentile(whole, LOUDEST_PERCENTILE)
     hissing = (hiss > body) & (hiss > loud - HISS_DB)

@@ -203,6 +203,16 @@ def test_changes_of_metre(tmp_path):
     assert len(read.of("set_tempo")) == 1
 
 
+def test_even_bars_among_those_of_seven_eighths_are_in_quarters(tmp_path):
+    downbeats = [0, 7, 15, 21, 28]
+    beats = song(0.25 * np.arange(35), downbeats, (7, 8), 7)
+    read = written(tmp_path, beats, notes_in(8.0))
+    signatures = [(message.numerator, message.denominator) for _, message in read.of("time_signature")]
+    assert signatures == [(7, 8), (4, 4), (3, 4), (7, 8)]
+    assert [message.clocks_per_click for _, message in read.of("time_signature")] == [12, 24, 24, 12]
+    assert far(beats.times_s[downbeats], read.bars(8.0)) < 0.001
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_drifting_song_keeps_its_notes_and_its_beats(tmp_path, seed):
     beats = drifting(seed=seed)

@@ -1,6 +1,8 @@
-"""How often the key is right: writes the section ``key`` of ``RESULTS.md``.
+"""How often the key is right.
 
-    python tests/quality/score_key.py [--pop909 CHECKOUT] [--billboard CHECKOUT] [--rendered 20] [--no-page]
+    python tests/quality/score_key.py [--pop909 CHECKOUT] [--billboard CHECKOUT] [--rendered 20]
+
+Prints a table; with both checkouts, it also becomes the section ``key`` of ``RESULTS.md``.
 
 Judges the sets ``report`` of :mod:`quality.keyed_pieces`, of which nothing was learned.  Composed pieces and songs of
 POP909 are judged by their notes; ``--rendered`` of each also by what Basic Pitch hears in the first minute, played with
@@ -123,7 +125,6 @@ def main() -> None:
     parser.add_argument("--pop909", type=Path)
     parser.add_argument("--billboard", type=Path)
     parser.add_argument("--rendered", type=int, default=20)
-    parser.add_argument("--no-page", action="store_true")
     args = parser.parse_args()
     (weights,) = ModelStore(Path(os.environ.get("STEMSCRIBE_MODELS_DIR") or default_root())).require("basic-pitch")
     transcriber = BasicPitchTranscriber(BasicPitchNetwork(weights))
@@ -148,8 +149,9 @@ def main() -> None:
         table.add("Billboard", "chroma of the recording", recordings)
     lines = [changes(), random_lists(), cost(sets["composed"][0])]
     print(*lines, sep="\n")
-    if not args.no_page:
-        head = "## Key\n\n`python tests/quality/score_key.py` says what is judged.\n"
+    if args.pop909 and args.billboard:  # else the page would lose what others measured
+        command = "python tests/quality/score_key.py --pop909 CHECKOUT --billboard CHECKOUT"
+        head = f"## Key\n\nBy `{command}`, which says what is judged.\n"
         update_section("key", "\n".join([head, *table.lines, "", *lines]))
 
 

@@ -1,4 +1,4 @@
-"""How well tempo, beats, bars and time signatures are found.
+"""How well tempo, beats, bars and time signatures are found: writes the section ``time`` of ``RESULTS.md``.
 
 Conventions (mir_eval's)
 ------------------------
@@ -19,6 +19,8 @@ Run from the repository root::
 
     python tests/quality/score_timing.py [--half tuning|figures]            # notes, of timing_songs
     python tests/quality/score_timing.py --folder DIR --protocol mix        # any songs, as timing_songs.py writes them
+
+The songs for the figures, by their notes, are on the page; the rest is printed only.
 """
 
 import argparse
@@ -41,6 +43,7 @@ from pipeline.models.store import ModelStore, default_root
 from pipeline.notes import Instrument, Note
 from pipeline.transcription.routing import Transcription
 from quality import timing_songs
+from quality.results_page import update_section
 
 TOLERANCE = 0.02
 OCTAVES = (1 / 3, 1 / 2, 2.0, 3.0)
@@ -163,6 +166,22 @@ def table(rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def page(rows: dict[str, dict[str, float]]) -> str:
+    """The section of the page."""
+    names = ("answered", "tempo", "octave", "beat F", "downbeat F", "signature")
+    figures = " | ".join(f"{np.mean([row[name] for row in rows.values()]):.3f}" for name in names)
+    return "\n".join(
+        [
+            "## Time\n",
+            "`python tests/quality/score_timing.py` composes the songs, whose tempo maps are known, and says what the",
+            "figures are. What is heard are their true notes; *octave*: the tempo is right but for a factor 2 or 3.\n",
+            f"| songs | {' | '.join(names)} |",
+            "|---" * (len(names) + 1) + "|",
+            f"| {len(rows)} | {figures} |",
+        ]
+    )
+
+
 def main() -> None:
     """Print the table of one protocol."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -177,6 +196,8 @@ def main() -> None:
     else:
         parser.error("this protocol needs --folder")
     print(table(rows))
+    if not args.folder and args.half == "figures":
+        update_section("time", page(rows))
 
 
 if __name__ == "__main__":

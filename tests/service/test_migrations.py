@@ -28,11 +28,11 @@ INSERT INTO deliveries (id, outbox_id, attempt, started_ms) VALUES ('d', 'o', 1,
 """
 
 
-async def migrate(database: Database, revision: str) -> None:
+async def migrate(database: Database, revision: str, *, down: bool = False) -> None:
     def run(connection: sa.Connection) -> None:
         config = _alembic_config()
         config.attributes["connection"] = connection
-        (command.downgrade if revision == "0001" else command.upgrade)(config, revision)
+        (command.downgrade if down else command.upgrade)(config, revision)
 
     engine = create_async_engine(database.url)
     async with engine.begin() as connection:
@@ -48,12 +48,18 @@ async def rows(database: Database, table: str) -> list[dict[str, object]]:
     return found
 
 
-async def test_the_second_migration_keeps_what_is_there(database_url: str) -> None:
+async def with_first_rows(database_url: str) -> Database:
+    """A database as the first version left it."""
     database = Database(database_url)
-    await migrate(database, "0001")
+    await migrate(database, "0001", down=True)
     async with database.write() as session:
         for statement in FIRST_ROWS.split(";"):
             await session.execute(sa.text(statement.replace(":", r"\:")))
+    return database
+
+
+async def test_the_second_migration_keeps_what_is_there(database_url: str) -> None:
+    database = await with_first_rows(database_url)
     await database.upgrade()
     assert await database.at_head()
     [note] = await rows(database, "instrument_notes")
@@ -68,9 +74,26 @@ async def test_the_second_migration_keeps_what_is_there(database_url: str) -> No
     assert (key["credits_spent"], key["credit_limit"], key["bucket_full_us"]) == (0, None, 0)
     for table in ("files", "tracks", "outbox", "deliveries"):
         assert len(await rows(database, table)) == 1, table
-    await migrate(database, "0001")
+    await migrate(database, "0001", down=True)
     assert len(await rows(database, "tasks")) == 5
     for table in ("api_keys", "files", "tracks", "instrument_notes", "outbox", "deliveries"):
         assert len(await rows(database, table)) == 1, table
     await database.upgrade()
+    await database.close()
+
+
+async def test_the_third_migration_knows_nothing_of_what_was_written_before_it(database_url: str) -> None:
+    database = await with_first_rows(database_url)
+    await migrate(database, "0002")
+    before = {table: await rows(database, table) for table in ("tasks", "instrument_notes")}
+    await migrate(database, "0003")
+    assert sorted((task["id"], task.pop("music")) for task in await rows(database, "tasks")) == [
+        (name, None) for name in ("broken", "gone", "lost", "r", "t")
+    ]
+    [note] = await rows(database, "instrument_notes")
+    assert note.pop("confidence") is None
+    assert [note] == before["instrument_notes"]
+    await migrate(database, "0002", down=True)
+    for table, kept in before.items():
+        assert sorted(await rows(database, table), key=str) == sorted(kept, key=str), table
     await database.close()

@@ -3,10 +3,14 @@
 import json
 from typing import Any
 
+import jsonschema_rs
 import mido
 import pytest
+import sqlalchemy as sa
 
+from service.db.models import File, InstrumentNotes, Task
 from support.api import Api
+from wire.refresh_openapi import document
 
 CALLBACK = "http://93.184.215.14/callback"
 RECORD_FIELDS = {
@@ -73,6 +77,33 @@ async def test_what_was_not_heard_is_null(api: Api, monkeypatch: pytest.MonkeyPa
     assert {name: data[name] for name in MUSIC} == dict.fromkeys(MUSIC)
     beats = json.loads(await api.get_bytes(data["files"]["beats"]))
     assert (beats["tempo"], beats["beats"], beats["keys"]) == (None, [], [])
+
+
+async def test_a_transcription_from_before_confidence_was_measured(api: Api) -> None:
+    separation = await api.separated()
+    sent = await api.post("/api/v1/midi/generate", {"taskId": separation["taskId"], "callBackUrl": CALLBACK})
+    task_id = sent["data"]["taskId"]
+    await api.work()
+    old = [{"pitch": 60, "start": 0.25, "end": 0.5, "velocity": 0.8}]
+    async with api.context.database.write() as session:
+        await session.execute(sa.update(Task).where(Task.id == task_id).values(music=None))
+        rows = sa.update(InstrumentNotes).where(InstrumentNotes.task_id == task_id)
+        await session.execute(rows.values(confidence=None, notes=json.dumps(old).encode()))
+        await session.execute(sa.delete(File).where(File.task_id == task_id, File.role == "beats"))
+    shown = await api.record("midi", task_id)
+    data = shown["midiData"]
+    assert {name: data[name] for name in MUSIC} == dict.fromkeys(MUSIC)
+    assert data["files"]["beats"] is None
+    assert [(one["confidence"], one["notes"]) for one in data["instruments"]] == [(None, old)] * 3
+    assert (await api.callback_body(task_id))["data"].items() >= data.items()
+    native = (await api.get(f"/v1/tasks/{task_id}"))["result"]
+    assert (native["tempo"], native["tempo_confidence"], native["key"]) == (None, None, None)
+    assert [(one["confidence"], one["notes"]) for one in native["instruments"]] == [(None, old)] * 3
+    assert "beats.json" not in native["files"]
+    components = {"components": document()["components"]}
+    for schema, answer in (("MidiRecord", shown), ("TaskResult", native)):
+        validator = jsonschema_rs.Draft202012Validator({"$ref": f"#/components/schemas/{schema}", **components})
+        assert [error.message for error in validator.iter_errors(answer)] == []
 
 
 async def test_another_transcriber(api: Api) -> None:

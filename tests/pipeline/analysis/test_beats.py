@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipeline.analysis.beats import Beats, estimate_beats
+from pipeline.analysis.beats import LEAST_CONFIDENCE, Beats, estimate_beats
+from pipeline.analysis.onsets import backbeat_s
 from pipeline.errors import Cancelled
 from pipeline.notes import Instrument, Note
 from support.composed import composed_song, random_onsets
@@ -37,6 +38,7 @@ def test_steady_songs(bpm: int, feel: dict[str, float]) -> None:
     assert off_bars == pytest.approx(np.rint(off_bars), abs=0.02)
     assert np.diff(beats.downbeats).tolist() == [4] * (len(beats.downbeats) - 1)
     assert beats.confidence > 0.8
+    assert LEAST_CONFIDENCE < beats.downbeat_confidence <= 0.9
 
 
 def test_a_tempo_that_is_no_whole_number_is_not_rounded() -> None:
@@ -77,6 +79,48 @@ def test_a_waltz(bpm: int) -> None:
     assert beats.bpm == pytest.approx(bpm, rel=0.0005)
     assert beats.time_signature == (3, 4)
     assert beats.times_s[beats.downbeats[2]] % (180 / bpm) == pytest.approx(0.5 % (180 / bpm), abs=0.02)
+
+
+def jig(bpm: float, n_bars: int = 24) -> list[Instrument]:
+    """Six eighths a bar, the drummer and the bass on the dotted quarters."""
+    eighth_s = 20 / bpm
+    kit, low, tune = [], [], []
+    for bar in range(n_bars):
+        root = (0, 9, 5, 7)[bar % 4]
+        for place, tone in enumerate((0, 4, 7, 12, 7, 4)):
+            at_s = 0.6 + (6 * bar + place) * eighth_s
+            tune.append(Note(67 + root + tone, at_s, at_s + 0.9 * eighth_s, 0.6))
+            kit.append(Note({0: 36, 3: 38}.get(place, 42), at_s, at_s + 0.1, 0.5 if place % 3 else 0.9))
+            if place % 3 == 0:
+                low.append(Note(36 + root + (7 if place else 0), at_s, at_s + 1.5 * eighth_s, 0.8))
+    return [
+        Instrument("Drums", 0, True, "drums", tuple(kit)),
+        Instrument("Acoustic Bass", 32, False, "bass", tuple(low)),
+        Instrument("Flute", 73, False, "other", tuple(tune)),
+    ]
+
+
+@pytest.mark.parametrize("bpm", [70, 110])
+def test_six_eight_is_beaten_in_dotted_quarters(bpm: int) -> None:
+    beats = found(jig(bpm))
+    assert beats.bpm == pytest.approx(bpm, rel=0.0005)
+    assert (beats.time_signature, beats.beats_per_bar) == ((6, 8), 2)
+    bar_s = 120 / bpm
+    off_bars = (beats.times_s[beats.downbeats] - 0.6) / bar_s
+    assert off_bars == pytest.approx(np.rint(off_bars), abs=0.02)
+
+
+def strokes(pitch: int, period_s: float, velocity: float, n: int = 20, jitter_s: float = 0.0) -> tuple[Note, ...]:
+    at = 0.5 + period_s * np.arange(n) + np.random.default_rng(0).normal(0, jitter_s, n)
+    return tuple(Note(pitch, start, start + 0.1, velocity) for start in at.tolist())
+
+
+def test_back_beats_are_the_loud_strokes_of_the_snare() -> None:
+    ghosts = strokes(38, 0.25, 0.2, n=80)
+    assert backbeat_s([Instrument("Drums", 0, True, "drums", strokes(38, 1.0, 0.9) + ghosts)]) == pytest.approx(1.0)
+    assert backbeat_s([Instrument("Drums", 0, True, "drums", strokes(36, 1.0, 0.9))]) is None
+    assert backbeat_s([Instrument("Drums", 0, True, "drums", strokes(38, 1.0, 0.9, n=6))]) is None
+    assert backbeat_s([Instrument("Drums", 0, True, "drums", strokes(38, 1.0, 0.9, jitter_s=0.3))]) is None
 
 
 def test_beats_go_from_the_first_note_to_the_last() -> None:

@@ -61,6 +61,13 @@ def test_a_change_of_metre_is_written() -> None:
     assert [bar.start for bar in bars] == [0, 48, 96, 132, 168, 216]
 
 
+def test_even_bars_among_those_of_seven_eighths_are_in_quarters() -> None:
+    grid = written_grid(beats(7, (7, 8), [0, 7, 15, 21, 26, 33]), sounding(2.0, 20.0))
+    bars = grid.written_bars(6 * 42)
+    assert [bar.metre for bar in bars[:5]] == [Metre(7, 8), Metre(4, 4), Metre(3, 4), Metre(5, 8), Metre(7, 8)]
+    assert all(sum(bar.metre.groups) == bar.metre.ticks for bar in bars)
+
+
 def test_a_missed_bar_line_makes_no_bar_of_eleven() -> None:
     grid = written_grid(beats(4, (4, 4), [0, 4, 15, 19]), sounding(2.0, 20.0))
     assert {bar.metre.numerator for bar in grid.written_bars(480)} == {4}

@@ -28,6 +28,21 @@ def metre(per_bar: int, signature: tuple[int, int], downbeats: Sequence[int] | N
 
 
 GRID = metre(4, (4, 4))
+GRIDS = {
+    "no beats": None,
+    "no bars": Beats(np.arange(0, 400) * 0.5, np.zeros(0, dtype=np.int64), None, None, 120.0, 1.0, 0.1, steady=True),
+    "4/4": GRID,
+    "3/4": metre(3, (3, 4)),
+    "5/4": metre(5, (5, 4)),
+    "6/8": metre(2, (6, 8)),
+    "9/8": metre(3, (9, 8)),
+    "12/8": metre(4, (12, 8)),
+    "5/8": metre(5, (5, 8)),
+    "7/8": metre(7, (7, 8)),
+    "4/4, 3/4, 5/4": metre(4, (4, 4), [2, 6, 9, 12, 17, 21]),
+    "6/8, 9/8": metre(2, (6, 8), [1, 3, 5, 8, 11, 13]),
+    "7/8, 4/4, 3/4, 5/8, 2/4, 5/4": metre(7, (7, 8), [0, 7, 15, 21, 26, 30, 40, 47]),
+}
 
 
 ReadScore = Callable[..., ET.Element]
@@ -84,11 +99,13 @@ SONGS = {
 }
 
 
-@pytest.mark.parametrize("song", SONGS)
+@pytest.mark.parametrize(
+    ("song", "grid"), [*((song, "no beats") for song in SONGS), *(("even", name) for name in GRIDS), ("none", "7/8")]
+)
 def test_it_is_valid_and_verovio_reads_it_without_complaint(
-    song: str, read_score: ReadScore, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    song: str, grid: str, read_score: ReadScore, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    read_score(SONGS[song])
+    read_score(SONGS[song], GRIDS[grid])
     toolkit = verovio.toolkit()
     assert toolkit.loadFile(str(tmp_path / "score.musicxml"))
     assert toolkit.getPageCount() >= 1
@@ -104,14 +121,17 @@ note_lists = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
-@given(notes=note_lists, program=st.sampled_from([0, 4, 25, 33, 48, 73]), is_drum=st.booleans(), sure=st.booleans())
+@settings(max_examples=120, deadline=None)
+@given(
+    notes=note_lists, program=st.sampled_from([0, 4, 25, 33, 48, 73]), is_drum=st.booleans(),
+    grid=st.sampled_from(sorted(GRIDS)),
+)  # fmt: skip
 def test_any_notes_make_a_valid_score(
-    tmp_path_factory: pytest.TempPathFactory, notes: list[Note], program: int, is_drum: bool, sure: bool
+    tmp_path_factory: pytest.TempPathFactory, notes: list[Note], program: int, is_drum: bool, grid: str
 ) -> None:
     notes.sort(key=lambda note: (note.start_s, note.pitch))
     path = tmp_path_factory.mktemp("any") / "score.musicxml"
-    write_score([Instrument("Any", program, is_drum, "other", tuple(notes))], path, beats=GRID if sure else None)
+    write_score([Instrument("Any", program, is_drum, "other", tuple(notes))], path, beats=GRIDS[grid])
     check_score(ET.parse(path).getroot())  # noqa: S314 (our own file)
 
 
@@ -329,3 +349,20 @@ def test_a_change_of_metre_is_written_where_it_comes(read_score: ReadScore) -> N
     tune = [beats(72, at, at + 1) for at in range(11)]
     root = read_score([part(*tune)], metre(4, (4, 4), [0, 4, 7, 11]))
     assert [measure.findtext("attributes/time/beats") for measure in root.iter("measure")] == ["4", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("signature", "downbeats", "metres"),
+    [
+        ((7, 8), [0, 7, 15, 22], ["7/8", "4/4", "7/8"]),
+        ((5, 8), [0, 5, 15, 19], ["5/8", "5/4", "2/4"]),
+    ],
+)
+def test_even_bars_among_odd_ones_lose_no_note(
+    read_score: ReadScore, signature: tuple[int, int], downbeats: list[int], metres: list[str]
+) -> None:
+    last = downbeats[3]
+    root = read_score([part(*(beats(72, at, at + 1) for at in range(last)))], metre(signature[0], signature, downbeats))
+    changes = root.findall("part/measure/attributes/time")
+    assert [f"{time.findtext('beats')}/{time.findtext('beat-type')}" for time in changes] == metres
+    assert sum(len(bar) for bar in written(root)) == last

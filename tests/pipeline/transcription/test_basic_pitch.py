@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.bench_note_decoding import tone
-from pipeline.transcription import basic_pitch
+from pipeline.transcription import sessions
 from pipeline.transcription.basic_pitch import (
     HOP_SAMPLES,
     RATE_HZ,
@@ -47,7 +47,7 @@ def test_every_frame_that_starts_inside_the_audio_is_there(network, n_samples):
 
 def test_the_number_of_threads_changes_nothing(network, polyphony, monkeypatch):
     many = network.activations(polyphony, RATE_HZ)
-    monkeypatch.setattr(basic_pitch, "usable_cpus", lambda: 1)
+    monkeypatch.setattr(sessions, "usable_cpus", lambda: 1)
     one = network.activations(polyphony, RATE_HZ)
     np.testing.assert_array_equal(many.notes, one.notes)
     np.testing.assert_array_equal(many.onsets, one.onsets)
@@ -57,7 +57,7 @@ def test_a_process_kept_to_one_processor_uses_one():
     program = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}) "
         "if hasattr(os, 'sched_setaffinity') else None; "
-        "from pipeline.transcription.basic_pitch import usable_cpus; print(usable_cpus())"
+        "from pipeline.transcription.sessions import usable_cpus; print(usable_cpus())"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(ran.stdout) == (1 if hasattr(os, "sched_setaffinity") else os.cpu_count())

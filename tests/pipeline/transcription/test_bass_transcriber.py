@@ -151,3 +151,9 @@ def test_a_change_of_pitch_starts_a_note_without_an_onset():
 
 def test_what_is_shorter_than_a_note_is_none():
     assert line(evidence_of(100, [(40, 10, 12)], [(40, 10, 4.0)])) == []
+
+
+def test_a_long_path_tells_how_far_it_is():
+    told: list[float] = []
+    line(evidence_of(2500, [(40, 10, 90)], [(40, 10, 4.0)]), told.append)
+    assert told == [0.0, 0.4, 0.8]

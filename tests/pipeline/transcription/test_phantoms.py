@@ -108,6 +108,11 @@ def test_a_stem_alone_or_with_others_of_another_length_has_nothing_to_be_compare
     assert found == {"vocals": EVERYWHERE, "other": EVERYWHERE}
 
 
+def test_empty_stems_have_nothing_to_be_compared(source):
+    stems = {name: source(np.zeros(0)) for name in ("drums", "vocals")}
+    assert presences(stems, no_network) == dict.fromkeys(stems, EVERYWHERE)
+
+
 def test_an_instrument_taken_for_a_voice_goes_back_to_the_others(source, pitch_network):
     stems = {"other": tune(110.0), "vocals": organ_tune(DURATION_S, RATE_HZ)}
     found = presences({name: source(samples) for name, samples in stems.items()}, lambda: pitch_network)

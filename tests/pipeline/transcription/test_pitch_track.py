@@ -8,7 +8,7 @@ import swift_f0
 
 from pipeline.errors import ModelError
 from pipeline.models.store import ModelStore
-from pipeline.transcription import pitch_track
+from pipeline.transcription import sessions
 from pipeline.transcription.pitch_track import CHUNK_FRAMES, HOP_SAMPLES, RATE_HZ, PitchNetwork
 
 
@@ -70,7 +70,7 @@ def test_an_octave_up_hears_the_lowest_string(network):
 def test_the_number_of_threads_changes_nothing(network, monkeypatch):
     samples = tone(wandering(65, RATE_HZ), RATE_HZ)
     many = network.track(samples, RATE_HZ)
-    monkeypatch.setattr(pitch_track, "usable_cpus", lambda: 1)
+    monkeypatch.setattr(sessions, "usable_cpus", lambda: 1)
     one = network.track(samples, RATE_HZ)
     np.testing.assert_array_equal(many.midi, one.midi)
     np.testing.assert_array_equal(many.confidence, one.confidence)
@@ -89,7 +89,7 @@ def test_progress_is_told(network):
     seen = []
     network.track(tone(wandering(65, RATE_HZ), RATE_HZ), RATE_HZ, seen.append)
     assert seen == sorted(seen)
-    assert (seen[0], seen[-1], len(seen)) == (0.0, 1.0, 4)
+    assert (seen[0], seen[-1], len(seen)) == (0.0, 1.0, 8)
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -126,10 +126,11 @@ def test_a_silent_stem_gives_nothing_and_loads_nothing(empty_store, source, stem
     assert Transcription(empty_store).transcribe({stem: source(residue)}) == ()
 
 
+@pytest.mark.parametrize("stems", [["bass"], ["drums", "bass", "other"]])
 @pytest.mark.parametrize("n_samples", [0, 1, 100, 2000])
-def test_audio_too_short_for_a_note_gives_nothing(empty_store, source, n_samples):
+def test_audio_too_short_for_a_note_gives_nothing(empty_store, source, n_samples, stems):
     audio = 0.1 * np.random.default_rng(0).standard_normal((1, n_samples))
-    assert Transcription(empty_store).transcribe({"bass": source(audio)}) == ()
+    assert Transcription(empty_store).transcribe(dict.fromkeys(stems, source(audio))) == ()
 
 
 def test_a_fifth_of_a_second_can_hold_a_note(store, source):
@@ -227,3 +228,9 @@ def test_an_unknown_transcriber_is_refused_with_the_choices(empty_store, source)
     with pytest.raises(UnknownTranscriber) as caught:
         Transcription(empty_store).transcribe({"bass": source(melody())}, transcriber="crystal ball")
     assert all(name in caught.value.message for name in ["crystal ball", *TRANSCRIBERS])
+
+
+def test_a_phantom_is_no_instrument_whichever_transcriber_was_asked_for(store, source):
+    stems = {"bass": source(0.03 * melody()), "other": source(0.97 * melody())}
+    instruments = Transcription(store).transcribe(stems, transcriber=BASIC_PITCH)
+    assert [instrument.stem for instrument in instruments] == ["other"]

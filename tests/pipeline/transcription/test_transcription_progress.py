@@ -7,7 +7,7 @@ from bench.bench_note_decoding import generated_song
 from pipeline.audio.source import AudioSource
 from pipeline.errors import Cancelled
 from pipeline.models.store import ModelStore
-from pipeline.transcription import basic_pitch
+from pipeline.transcription import sessions
 from pipeline.transcription.basic_pitch import BATCH_WINDOWS, HOP_SAMPLES, RATE_HZ, BasicPitchNetwork
 from pipeline.transcription.routing import Transcription
 
@@ -74,7 +74,7 @@ def test_batches_that_wait_are_dropped(network_path, song, monkeypatch):
     network = BasicPitchNetwork(network_path)
     counting = Counting(network._session)
     monkeypatch.setattr(network, "_session", counting)
-    monkeypatch.setattr(basic_pitch, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(sessions, "usable_cpus", lambda: 2)
 
     def report(fraction):
         if fraction > 0:

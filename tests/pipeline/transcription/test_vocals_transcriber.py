@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.notes import Note
-from pipeline.transcription.basic_pitch import BasicPitchNetwork, BasicPitchTranscriber
+from pipeline.transcription.basic_pitch import BasicPitchNetwork
 from pipeline.transcription.note_segmentation import Opinion, Segment, opinion, segments, tuning
 from pipeline.transcription.pitch_track import PitchNetwork, PitchTrack
+from pipeline.transcription.polyphonic import VOCALS, PolyphonicTranscriber
 from pipeline.transcription.singing_features import N_FEATURES, Voice, without_octave_errors
 from pipeline.transcription.vocals import VocalsTranscriber
 
@@ -70,7 +71,7 @@ def scored(notes: list[Note], melody=MELODY) -> tuple[float, float]:
 def transcriber(network_path) -> VocalsTranscriber:
     network = BasicPitchNetwork(network_path)
     pitch = PitchNetwork(Path(str(distribution("swift-f0").locate_file("swift_f0/model.onnx"))))
-    return VocalsTranscriber(pitch, network, BasicPitchTranscriber(network))
+    return VocalsTranscriber(pitch, network, PolyphonicTranscriber(network, VOCALS))
 
 
 def test_a_sung_melody_is_written_down(transcriber):
@@ -115,11 +116,12 @@ def test_the_same_samples_give_the_same_notes(transcriber):
     assert transcriber.transcribe(sung(), RATE_HZ) == transcriber.transcribe(sung(), RATE_HZ)
 
 
-def test_three_voices_are_written_down_as_three(transcriber):
+def test_three_voices_are_written_down_as_three(transcriber, network_path):
     parts = [tuple((start, end, pitch + step) for start, end, pitch in MELODY) for step in (-5, 0, 4)]
     chorus = sum(sung(melody, vibrato=0.1) for melody in parts)
     notes = transcriber.transcribe(chorus, RATE_HZ)
     assert any(later.start_s < note.end_s for note, later in pairwise(notes))
+    assert notes == PolyphonicTranscriber(BasicPitchNetwork(network_path), VOCALS).transcribe(chorus, RATE_HZ)
 
 
 def test_louder_notes_have_higher_velocities(transcriber):
@@ -135,6 +137,7 @@ def test_progress_is_told_and_ends_at_one(transcriber):
     transcriber.transcribe(sung(), RATE_HZ, told.append)
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1.0)
+    assert len({fraction for fraction in told if 0.9 < fraction < 1.0}) >= 6  # after Basic Pitch: listening, layers
 
 
 def heard(n_frames: int, onsets: dict[int, float], sounding: list[tuple[int, int]]) -> Opinion:

@@ -53,3 +53,11 @@ def test_where_there_is_no_pitch_the_features_of_pitch_are_neutral(network):
     silence = features(np.zeros(12 * RATE_HZ), network)
     for name, neutral in list(zip(FEATURES, NEUTRAL, strict=True))[2:]:
         assert (silence[name] == neutral).all(), name
+
+
+@pytest.mark.parametrize("start_s", [11.999, 12.0, 13.0])
+def test_a_window_of_nothing_is_neutral(network, start_s):
+    """Windows are cut by another clock than the frames, so the last one may be a few samples, or none."""
+    samples = np.asarray(singer(12, RATE_HZ), dtype=np.float32)
+    (found,) = voice_features(samples, RATE_HZ, np.array([[start_s, start_s + 8]]), network)
+    np.testing.assert_array_equal(found[1:], NEUTRAL[1:])
