@@ -114,7 +114,10 @@ def tempo_map(beats: Beats | None, end_s: float) -> TempoMap:
     resolution = _resolution(tempos, quarters, end_s)
     beat = int(resolution * quarters)
     metres = _metres(lines, signature, per_bar, beat, clocks=round(24 * quarters)) if downbeats else ()
-    return TempoMap(resolution, tuple((at * beat, us) for at, us in tempos), metres, tuple(at * beat for at in lines))
+    in_ticks = [(at * beat, us) for at, us in tempos]
+    if len(in_ticks) > 1 and (lead or times[0]):
+        in_ticks = _opened(in_ticks)
+    return TempoMap(resolution, tuple(in_ticks), metres, tuple(at * beat for at in lines))
 
 
 def _lead_in(times: FloatArray, pickup: int | None, per_bar: int) -> int:
@@ -127,6 +130,16 @@ def _lead_in(times: FloatArray, pickup: int | None, per_bar: int) -> int:
         if (whole + pickup) % per_bar == 0 and 1 / _NEARLY <= whole / usual <= _NEARLY:
             return whole
     return max(round(usual), 1)
+
+
+def _opened(tempos: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same with the song's tempo for one tick before that of the lead-in.
+
+    Some programs read the first tempo alone, and a lead-in of a tenth of a second may be a beat at 580.
+    """
+    (_, lead_in), (end, song), *_ = tempos
+    rest = round((lead_in * end - song) / (end - 1))
+    return [(0, song), (1, rest), *tempos[1:]] if 0 < rest <= _MAX_TEMPO else tempos
 
 
 def _bar_lines(lead: int, downbeats: list[int], last: int, per_bar: int) -> list[int]:

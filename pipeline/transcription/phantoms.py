@@ -2,7 +2,8 @@
 
 What leaks into a stem from the others is a faint copy of them: wherever some of it is, another stem has far more.  So
 of each stem only what is *its own* counts, the energy of those cells of its spectrogram in which no other stem is much
-stronger, and it is played where that is not far below the loudness of the song.  Vocals must also be sung.
+stronger, and it is played where that is not far below the loudness of the song.  Vocals must also be sung,
+where something accompanies them.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ LEAST_LOG_ODDS = -1.5
 _VOICE_SHARE = 0.6  # of the time, where there is a voice to follow
 _UNITS_PER_BLOCK = 8  # bounds memory: 1.5 MB of spectrogram a stem
 _TINY = 1e-12
-DRUMS, VOCALS = "drums", "vocals"
+DRUMS, BASS, VOCALS = "drums", "bass", "vocals"
 
 Spans = tuple[tuple[float, float], ...]
 
@@ -85,7 +86,9 @@ def presences(
     loudness = whole.sum(axis=0)
     reference = (loudness**2).sum() / max(loudness.sum(), _TINY)  # of the loud parts: pauses do not count
     played = [_played(mine, all_of_it, reference) for mine, all_of_it in zip(own, whole, strict=True)]
-    if VOCALS in names and played[names.index(VOCALS)].any():
+    # A solo is taken out of an accompaniment.  Where there is none, it is the song, sung or not.
+    accompanied = any(row.any() for name, row in zip(names, played, strict=True) if name not in (DRUMS, BASS, VOCALS))
+    if accompanied and VOCALS in names and played[names.index(VOCALS)].any():
         following = part(on_progress, 1 - _VOICE_SHARE, 1.0)
         played[names.index(VOCALS)] &= _sung(
             stems[VOCALS], played[names.index(VOCALS)], unit_s, pitch_network(), following

@@ -3,7 +3,7 @@
 A new transcriber is a module with a class that has ``transcribe`` and one line in :data:`ROUTES`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -137,7 +137,6 @@ class Transcription:
         self,
         stems: Mapping[str, AudioSource],
         *,
-        wanted: Collection[str] | None = None,
         transcriber: str = AUTO,
         on_progress: OnProgress = unheard,
     ) -> tuple[Instrument, ...]:
@@ -147,7 +146,6 @@ class Transcription:
             stems: the audio of each stem, by the name the separation model gives it; any name is allowed, and so is
                 one stem alone.  Mono or stereo, any rate (heard at no more than 44.1 kHz, so that memory depends on
                 the length alone).
-            wanted: names of the stems to write down, all by default; the others only help to tell what belongs where.
             transcriber: one of :data:`pipeline.transcription.choices.TRANSCRIBERS`.  It settles how a stem is written
                 down, not what is heard of it: phantoms give no notes whichever it is.
             on_progress: told several times a second.
@@ -163,13 +161,12 @@ class Transcription:
             ModelMissing: the network of a stem is not in the cache, or the one that tells voices from instruments.
         """
         check_transcriber(transcriber)
-        names = [name for name in stems if wanted is None or name in wanted]
         measuring = _MEASURING_SHARE if len(stems) > 1 else 0.0
         on_progress(0.0)
         presence = presences(stems, lambda: self._networks.pitch, part(on_progress, 0.0, measuring))
-        share = (1 - measuring) / max(len(names), 1)
+        share = (1 - measuring) / max(len(stems), 1)
         instruments = []
-        for index, name in enumerate(names):
+        for index, name in enumerate(stems):
             if not presence[name].spans:
                 continue
             hearing = part(on_progress, measuring + index * share, measuring + (index + 1) * share)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
-from pipeline.transcription.basic_pitch import Activations, BasicPitchNetwork, frame_times_s
+from pipeline.transcription.basic_pitch import RATE_HZ, Activations, BasicPitchNetwork, frame_times_s
 from pipeline.transcription.note_decoding import LOWEST_PITCH, N_PITCHES
 from pipeline.transcription.note_segmentation import Segment, opinion, segments, tuning
 from pipeline.transcription.pitch_track import PitchNetwork, PitchTrack
-from pipeline.transcription.polyphonic import RATE_HZ, PolyphonicTranscriber
+from pipeline.transcription.polyphonic import PolyphonicTranscriber
 from pipeline.transcription.singing_features import FRAMES_PER_S, VOICED, Voice, listen
 
 SOUNDING = 0.4  # note activation from which Basic Pitch hears a note

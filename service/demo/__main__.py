@@ -32,6 +32,7 @@ _NOTE_FILES = {
     "musicxml": "score.musicxml",
     "pianoRoll": "piano-roll.svg",
     "preview": "preview.mp3",
+    "beats": "beats.json",
 }
 
 console = Console()

@@ -119,6 +119,14 @@ def test_an_instrument_taken_for_a_voice_goes_back_to_the_others(source, pitch_n
     assert (found["vocals"].spans, found["vocals"].home) == ((), "other")
 
 
+def test_without_an_accompaniment_the_solo_is_the_song(source):
+    bass = np.concatenate([tune(55.0)[: 10 * RATE_HZ], np.zeros(len(tune(55.0)) - 10 * RATE_HZ)])
+    stems = {"bass": bass, "other": np.zeros(len(bass)), "vocals": organ_tune(DURATION_S, RATE_HZ)[: len(bass)]}
+    found = presences({name: source(samples) for name, samples in stems.items()}, no_network)
+    assert found["vocals"].spans
+    assert not found["other"].spans
+
+
 @pytest.mark.parametrize("level_db", [0, -18])
 def test_a_singer_is_kept_where_singing(source, pitch_network, level_db):
     sung = np.concatenate([np.zeros(8 * RATE_HZ), decibels(level_db) * singer(DURATION_S - 8, RATE_HZ)])
