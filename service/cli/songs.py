@@ -311,5 +311,7 @@ def _summary(song: Path, folder: Path, done: _Done) -> None:
     music = music_of(done.heard)
     tempo = "no clear tempo" if music.tempo is None else f"{music.tempo:.1f} BPM"
     click.echo(f"  {tempo}, {music.time_signature or 'no clear metre'}, {music.key or 'no clear key'}")
+    if not done.heard.instruments:
+        click.echo("  no notes")
     for instrument in done.heard.instruments:
         click.echo(f"  {instrument.stem:<12} {instrument.name:<26} {len(instrument.notes):>5} notes")
