@@ -66,7 +66,7 @@ async def test_every_kind_of_task_whichever_dialect_made_it(api: Api) -> None:
         item["notes"] for item in written["midiData"]["instruments"]
     ]
     assert midi["result"]["stems"] == []
-    assert midi["input"]["options"] == {"audio_id": None}
+    assert midi["input"]["options"] == {"audio_id": None, "transcriber": "auto"}
     assert "stems.zip" not in midi["result"]["files"]
 
     body = {"taskId": made["taskId"], "audioId": ids[0], "callBackUrl": CALLBACK}
