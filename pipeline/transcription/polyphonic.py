@@ -7,7 +7,8 @@ when exactly.  For every note that is kept a second one says, frame by frame, wh
 where that changes most plainly.  A third one makes velocity of the energy of the attack; the voice that is mostly the
 highest, the tune, is taken to be played harder than what lies under it.
 
-All were fitted by ``tests/quality/tune_polyphonic.py`` on music made up and rendered with freely licensed soundfonts.
+All were fitted with the code of ``tests/quality/tune_polyphonic.py`` on music made up, and on pop MIDI files, rendered
+with freely licensed soundfonts.
 """
 
 from bisect import bisect_left

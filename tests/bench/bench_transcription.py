@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from pipeline.analysis.beats import estimate_beats
+from pipeline.analysis.key import estimate_keys
 from pipeline.audio.decode import DecodeLimits, decode
 from pipeline.memory import keep_freed_memory
 from pipeline.models.store import ModelStore, default_root
@@ -74,14 +76,21 @@ def main() -> None:
                 flush=True,
             )
 
-        for stem, path in stems.items():
-            audio = decode(path, folder, DecodeLimits())
-            show(stem, partial(transcription.transcribe, {stem: audio}))
-        show("all", lambda: pipeline.transcribe(stems, folder / "notes"))
+        audio = {stem: decode(path, folder, DecodeLimits()) for stem, path in stems.items()}
+
+        def notes_and_time() -> None:
+            instruments = transcription.transcribe(audio)
+            estimate_beats(instruments)
+            estimate_keys(instruments)
+
+        for stem, source in audio.items():
+            show(stem, partial(transcription.transcribe, {stem: source}))
+        show("all", notes_and_time)
+        show("with files", lambda: pipeline.transcribe(stems, folder / "notes"))
         show("basic-pitch", lambda: pipeline.transcribe(stems, folder / "notes", transcriber=BASIC_PITCH))
         print(
-            f"The frame is {LIMIT} of the song's length on two cores for all; "
-            "that includes decoding, telling phantoms, beats, key and the files of the notes."
+            f"The frame is {LIMIT} of the song's length on two cores for all, phantoms, beats and key included; "
+            "the last two rows have decoding and the files of the notes too."
         )
 
 

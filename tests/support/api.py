@@ -101,3 +101,18 @@ class Api:
         response = await self.http.get(self.path_of(url))
         assert response.status_code == 200, response.text
         return response.content
+
+
+async def started(api: Api, **fields: str) -> str:
+    """The id of a transcription that was asked for by the native form."""
+    response = await api.http.post(
+        "/v1/transcriptions", files={"file": ("song.wav", wav_bytes())}, data=fields, headers=api.headers
+    )
+    assert response.status_code == 202, response.text
+    task_id: str = response.json()["id"]
+    return task_id
+
+
+async def call(api: Api, method: str, path: str, **headers: str) -> httpx.Response:
+    """The answer to a request with the key, and with further headers."""
+    return await api.http.request(method, path, headers={**api.headers, **headers})

@@ -8,20 +8,7 @@ import sqlalchemy as sa
 
 from service.db.models import OutboxState
 from service.keys import create_key
-from support.api import CALLBACK, Api
-from support.audio import wav_bytes
-
-
-async def started(api: Api, **fields: str) -> str:
-    response = await api.http.post(
-        "/v1/transcriptions", files={"file": ("song.wav", wav_bytes())}, data=fields, headers=api.headers
-    )
-    assert response.status_code == 202, response.text
-    return response.json()["id"]
-
-
-async def call(api: Api, method: str, path: str, **headers: str) -> Any:
-    return await api.http.request(method, path, headers={**api.headers, **headers})
+from support.api import CALLBACK, Api, call, started
 
 
 @contextmanager

@@ -12,20 +12,8 @@ from service.context import Context
 from service.keys import create_key
 from service.store.leases import LeaseStore
 from service.worker.worker import Worker
-from support.api import CALLBACK, Api
+from support.api import CALLBACK, Api, call, started
 from support.audio import wav_bytes
-
-
-async def started(api: Api, **fields: str) -> str:
-    response = await api.http.post(
-        "/v1/transcriptions", files={"file": ("song.wav", wav_bytes())}, data=fields, headers=api.headers
-    )
-    assert response.status_code == 202, response.text
-    return response.json()["id"]
-
-
-async def call(api: Api, method: str, path: str, **headers: str) -> Any:
-    return await api.http.request(method, path, headers={**api.headers, **headers})
 
 
 async def until(api: Api, task_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
