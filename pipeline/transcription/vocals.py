@@ -1,8 +1,8 @@
 """Lead vocals in, notes out: one voice's pitch is followed, then cut into notes as a transcriber would.
 
 Pitch comes from swift-f0, notes from :mod:`pipeline.transcription.note_segmentation`, whose network was fitted with the
-code of ``tests/quality/tune_vocals.py`` on a synthetic singer; no recorded singing went into it.  A stem that is plainly
-more than one voice goes to the polyphonic transcriber instead.
+code of ``tests/quality/tune_vocals.py`` on a synthetic singer; no recorded singing went into it.  A stem that is
+plainly more than one voice goes to the polyphonic transcriber instead.
 """
 
 import numpy as np
