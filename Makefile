@@ -69,7 +69,7 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml .constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(UV_INSTALL) torch -e '.[dev,postgres]'
+	$(UV_INSTALL) torch -e '.[dev,postgres,redis]'
 	@touch $@
 
 # The TypeScript client's generator and compiler, for its test.  Node and npm come from a wheel.
