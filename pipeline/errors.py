@@ -14,6 +14,7 @@
     │   ├── ModelUnavailable        every source failed (retryable)
     │   └── ChecksumMismatch        the bytes or tensors are not the pinned ones
     ├── UnknownTranscriber          no such transcriber; names the choices
+    ├── OutOfMemory                 the device has too little memory for the least there is to do (retryable)
     └── Cancelled                   the caller asked to stop (raised from a progress callback)
 
 Each error carries a machine ``code`` (stable, snake_case), a message for a person, and whether trying
@@ -100,6 +101,13 @@ class UnknownTranscriber(PipelineError):
     """No such transcriber; the message names the choices."""
 
     code = "unknown_transcriber"
+
+
+class OutOfMemory(PipelineError):
+    """The device has too little memory for the least there is to do; less may be in use when it is tried again."""
+
+    code = "out_of_memory"
+    retryable = True
 
 
 class Cancelled(PipelineError):

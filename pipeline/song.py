@@ -7,6 +7,7 @@
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from pipeline.transcription.choices import AUTO, check_transcriber
 from pipeline.transcription.routing import Transcription
 
 if TYPE_CHECKING:
+    from pipeline.separation.batcher import OnBatch
     from pipeline.separation.separator import Separator
     from pipeline.separation.stems import StemFile
 
@@ -40,6 +42,7 @@ _DECODING_OF_SEPARATION = 0.02
 _DECODING_OF_TRANSCRIPTION = 0.2
 _TRANSCRIBED = 0.9  # of a transcription; the beats are the rest
 _DECODING_OF_WAV = 0.7
+_REPORT_EVERY_S = 0.25  # how soon who waits for another thread's loading can be stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,19 @@ class Song:
 
 
 class SongPipeline:
-    """Separates and transcribes songs; the models are loaded when first needed and kept.
+    """Separates and transcribes songs; the models are loaded when first needed, once, and kept.
+
+    Any number of threads may use one instance at once, each for a song with an ``out_dir`` of its own; a song comes out
+    the same whatever else is being done.  Songs that are separated at the same time share batches of segments; all else
+    of them only shares processors.  Reports of a song come from the thread that works on it, one after the other.
 
     Args:
         weights: the cache of weights.
         separation_model: name of the separator in the catalogue.
         device: auto, cuda, mps or cpu.
         limits: what the decoder accepts.
+        on_batch: told of every batch of segments, by any of the threads: how many there were, and how many it had room
+            for.
     """
 
     def __init__(
@@ -68,12 +77,15 @@ class SongPipeline:
         separation_model: str = "htdemucs",
         device: str = "auto",
         limits: DecodeLimits | None = None,
+        on_batch: "OnBatch | None" = None,
     ) -> None:
         self._weights = weights
         self._separation_model = separation_model
         self._device = device
         self._limits = limits or DecodeLimits()
+        self._on_batch = on_batch
         self._separator: Separator | None = None
+        self._loading = threading.Lock()
         self._transcription = Transcription(weights)
 
     def separate(
@@ -101,6 +113,7 @@ class SongPipeline:
             AudioError: the file cannot be used.
             ModelMissing: the separator's weights are not in the cache.
             ModelError: the model has no such stem.
+            OutOfMemory: the device has too little memory for even one segment.
         """
         report = on_progress or _silent
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -233,14 +246,23 @@ class SongPipeline:
     def _loaded_separator(self, report: Callable[[], None]) -> "Separator":
         """The separator; where it must be loaded, reports before every step, the first of which imports torch."""
         if self._separator is None:
-            report()
-            from pipeline.models.network import load_separation_model
-            from pipeline.separation.separator import Separator
-
-            report()
-            model = load_separation_model(self._separation_model, self._weights)
-            self._separator = Separator(model, device=self._device)
+            while not self._loading.acquire(timeout=_REPORT_EVERY_S):
+                report()
+            try:
+                if self._separator is None:
+                    self._separator = self._load_separator(report)
+            finally:
+                self._loading.release()
         return self._separator
+
+    def _load_separator(self, report: Callable[[], None]) -> "Separator":
+        report()
+        from pipeline.models.network import load_separation_model
+        from pipeline.separation.separator import Separator
+
+        report()
+        model = load_separation_model(self._separation_model, self._weights)
+        return Separator(model, device=self._device, on_batch=self._on_batch)
 
 
 def _stage(report: Report, name: str, start: float, stop: float) -> OnProgress:

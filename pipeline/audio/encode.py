@@ -4,6 +4,8 @@ Quantising here rather than inside the encoder is what lets stems sum to the mix
 file holds is known, so the next can be computed from it as integers.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,28 +38,51 @@ class AudioWriter:
         rate_hz: sample rate in Hz.
         channels: number of channels, 1-8.
         bits: 16 or 24.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; from every method, and the file is of no use then.
     """
 
     def __init__(self, path: Path, rate_hz: int, channels: int, bits: int) -> None:
         self._shift = 32 - bits
-        self._file = sf.SoundFile(
-            path, "w", samplerate=rate_hz, channels=channels, subtype=f"PCM_{bits}", format=path.suffix[1:].upper()
-        )
+        self._path = path
+        self._disk = _Disk(path)
+        kind = path.suffix[1:].upper()
+        try:
+            self._file = sf.SoundFile(
+                self._disk, "w", samplerate=rate_hz, channels=channels, subtype=f"PCM_{bits}", format=kind
+            )
+        except sf.LibsndfileError as error:
+            self._disk.close()
+            raise self._reason(error) from error
 
     def write(self, samples: NDArray[np.int32]) -> None:
-        """Append samples: int32, shape (channels, n), as :func:`quantise` gives them.
-
-        Raises:
-            OSError: they cannot be written, as on a full disk.
-        """
-        try:
+        """Append samples: int32, shape (channels, n), as :func:`quantise` gives them."""
+        with self._telling():
             self._file.write(np.ascontiguousarray((samples << self._shift).T))  # libsndfile: int32, left-justified
-        except sf.LibsndfileError as error:
-            raise OSError(f"{self._file.name} cannot be written: {error.error_string}") from error
 
     def close(self) -> None:
         """Finish the file; safe to call twice."""
-        self._file.close()
+        if self._file.closed:
+            return
+        try:
+            with self._telling():
+                self._file.close()
+        finally:
+            self._disk.close()
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Raise what went wrong with the file, whatever libsndfile says of it, or does not."""
+        try:
+            yield
+        except sf.LibsndfileError as error:
+            raise self._reason(error) from error
+        if self._disk.error is not None:
+            raise self._disk.error
+
+    def _reason(self, error: sf.LibsndfileError) -> OSError:
+        return self._disk.error or OSError(f"{self._path} cannot be written: {error.error_string}")
 
     def __enter__(self) -> Self:
         return self
@@ -66,3 +91,36 @@ class AudioWriter:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Disk:
+    """What libsndfile writes through, so that the reason of a failure is known.
+
+    By itself libsndfile says "System error", and nothing at all where the end of a FLAC, which it writes when it closes
+    the file, finds no room: the file would be short by up to a tenth of a second of audio.
+
+    Attributes:
+        error: why something could not be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self.error: OSError | None = None
+        self.seek, self.tell, self.read, self.close = (
+            self._file.seek,
+            self._file.tell,
+            self._file.read,
+            self._file.close,
+        )
+
+    def write(self, data: bytes) -> int:
+        """Write all of it; 0 if that fails."""
+        left = memoryview(data)
+        try:
+            while left:  # a disk that becomes full takes a part of it first, and then says so
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            error.filename = self._file.name
+            self.error = error
+            return 0
+        return len(data)

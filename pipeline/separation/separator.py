@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from pipeline.audio.source import AudioSource
 from pipeline.errors import ModelError
 from pipeline.models.network import SeparationModel
 from pipeline.progress import OnProgress, unheard
+from pipeline.separation.batcher import Batcher, OnBatch
 from pipeline.separation.device import choose_device, choose_dtype
 from pipeline.separation.networks import Networks
 from pipeline.separation.overlap_add import OverlapAdd, Segment, plan_segments
@@ -27,14 +29,17 @@ _GPU_BYTES_PER_SEGMENT = 3 << 29  # 1.5 GiB; a batch of one takes 0.8 GB on a CP
 class Separator:
     """A separation model, resident on a device.
 
-    Deterministic: same input, model, device and settings give the same samples. Several threads may stream at once;
-    their batches take turns.
+    Deterministic: same input, model, device, batch size and settings give the same samples, whatever else is
+    separated. Several threads may stream at once; their segments share batches
+    (:mod:`pipeline.separation.batcher`).
 
     Args:
         model: the model; left as it is.
         device: auto, cuda, mps or cpu.
         precision: fp32, bf16, or auto for bf16 where the hardware multiplies it.
-        batch_size: segments to run at once; by default one on a CPU, and on a GPU what its memory has room for.
+        batch_size: segments to run at once; by default one on a CPU, and on a GPU what its memory has room for. When
+            that proves too many, it is halved.
+        on_batch: told of every batch (:data:`pipeline.separation.batcher.OnBatch`).
 
     Raises:
         DeviceMissing: the device is not on this machine.
@@ -48,12 +53,13 @@ class Separator:
         device: str = "auto",
         precision: str = "auto",
         batch_size: int | None = None,
+        on_batch: OnBatch | None = None,
     ) -> None:
         self.model = model
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device, precision)
-        self._batch_size = batch_size or _default_batch(self.device)
-        self._networks = Networks(model, self.device, self.dtype)
+        networks = Networks(model, self.device, self.dtype)
+        self._batcher = Batcher(networks, batch_size or _default_batch(self.device), on_batch)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -76,8 +82,8 @@ class Separator:
 
         Args:
             mix: at :attr:`rate_hz`; stereo, or mono, which every channel of the model is given.
-            on_progress: told of every batch of segments before each network hears it, and before the first one while
-                the mix is measured. An exception that it raises passes through.
+            on_progress: told while the mix is measured, then of every segment, before each network hears it and four
+                times a second while it waits for other songs'. An exception that it raises passes through.
             stems: names of those wanted; by default all.
 
         Returns:
@@ -86,6 +92,7 @@ class Separator:
 
         Raises:
             ModelError: the model has no such stem, or gives values that are not numbers.
+            OutOfMemory: the device has too little memory for even one segment.
         """
         names = self.stems if stems is None else tuple(stems)
         if missing := [name for name in names if name not in self.stems]:
@@ -107,18 +114,17 @@ class Separator:
         shape = (len(stems), self.model.channels)
         level = _measure(mix, lambda _measured: on_progress(0.0))
         joined = OverlapAdd(shape, self.model.segment_samples)
-        for first in range(0, len(segments), self._batch_size):
-            tell = partial(on_progress, first / len(segments))
-            tell()
-            batch = segments[first : first + self._batch_size]
-            if level.is_still:
-                for segment in batch:
+        windows = (self._window(mix, segment, level) for segment in segments)
+        with self._batcher.lane(stems, 0 if level.is_still else len(segments), first=mix.n_samples) as lane:
+            for index, segment in enumerate(segments):
+                tell = partial(on_progress, index / len(segments))
+                if level.is_still:
+                    tell()
                     yield np.zeros((*shape, segment.n_new), dtype=np.float32)
-                continue
-            windows = np.stack([self._window(mix, segment, level) for segment in batch])
-            estimates = self._networks.estimate(torch.from_numpy(windows), stems, tell).numpy()
-            for segment, estimate in zip(batch, estimates, strict=True):
-                yield joined.add(segment, estimate) * level.std + level.mean
+                else:
+                    for window in islice(windows, lane.room):
+                        lane.put(window)
+                    yield joined.add(segment, lane.take(tell)) * level.std + level.mean
         on_progress(1.0)
 
     def _window(self, mix: AudioSource, segment: Segment, level: "_Level") -> NDArray[np.float32]:
@@ -164,5 +170,5 @@ def _measure(mix: AudioSource, on_progress: OnProgress) -> _Level:
 def _default_batch(device: torch.device) -> int:
     if device.type != "cuda":
         return _CPU_BATCH
-    free, _total = torch.cuda.mem_get_info(device)
-    return min(max(free // _GPU_BYTES_PER_SEGMENT, 1), _MAX_GPU_BATCH)
+    _free, total = torch.cuda.mem_get_info(device)  # what is free now would make results depend on the moment
+    return min(max(total // _GPU_BYTES_PER_SEGMENT, 1), _MAX_GPU_BATCH)

@@ -3,6 +3,7 @@
 A new transcriber is a module with a class that has ``transcribe`` and one line in :data:`ROUTES`.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,7 +40,7 @@ _HEARING_SHARE = 0.05  # of the time of a pitched stem, which is 0.1 s of 2.6 s 
 
 
 class Transcriber(Protocol):
-    """Writes down the notes of one stem."""
+    """Writes down the notes of one stem, or of several in threads of their own: it keeps nothing of any."""
 
     def transcribe(self, samples: NDArray[np.float32], rate_hz: int, on_progress: OnProgress) -> list[Note]:
         """Notes in ``samples``: float32 mono, shape (n_samples,), at ``rate_hz``, 44.1 kHz at most.
@@ -49,7 +50,7 @@ class Transcriber(Protocol):
 
 
 class Networks:
-    """Those that transcribers share, each loaded when first asked for.
+    """Those that transcribers share, each loaded when first asked for, by one thread at a time.
 
     Args:
         store: where they are found.
@@ -123,13 +124,14 @@ ANY_OTHER = Route(_polyphonic(OTHER), "Electric Piano 1", 4)
 
 
 class Transcription:
-    """Transcribes the stems of songs; keeps what it has loaded, so use one instance for many songs.
+    """Transcribes the stems of songs; keeps what it has loaded, so use one instance for many songs, in any threads.
 
     Args:
         store: where networks are found; asked only when a stem needs one.
     """
 
     def __init__(self, store: ModelStore) -> None:
+        self._loading = threading.Lock()  # guards the two that follow
         self._networks = Networks(store)
         self._loaded: dict[Callable[[Networks], Transcriber], Transcriber] = {}
 
@@ -163,7 +165,7 @@ class Transcription:
         check_transcriber(transcriber)
         measuring = _MEASURING_SHARE if len(stems) > 1 else 0.0
         on_progress(0.0)
-        presence = presences(stems, lambda: self._networks.pitch, part(on_progress, 0.0, measuring))
+        presence = presences(stems, self._pitch_network, part(on_progress, 0.0, measuring))
         share = (1 - measuring) / max(len(stems), 1)
         instruments = []
         for index, name in enumerate(stems):
@@ -200,9 +202,14 @@ class Transcription:
         return Instrument(route.name, route.program, route.is_drum, stem, tuple(notes), confidence)
 
     def _transcriber(self, route: Route) -> Transcriber:
-        if route.load not in self._loaded:
-            self._loaded[route.load] = route.load(self._networks)
-        return self._loaded[route.load]
+        with self._loading:
+            if route.load not in self._loaded:
+                self._loaded[route.load] = route.load(self._networks)
+            return self._loaded[route.load]
+
+    def _pitch_network(self) -> PitchNetwork:
+        with self._loading:
+            return self._networks.pitch
 
 
 def _route(stem: str, transcriber: str) -> Route:

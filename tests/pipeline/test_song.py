@@ -1,5 +1,7 @@
 """The whole line, in what its stages do not show by themselves: files appear when all are complete, and progress."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,78 @@ def test_a_separation_stops_before_its_model_is_loaded(
     with pytest.raises(ModelMissing):
         pipeline.separate(song, tmp_path / "out", scratch=scratch)
     assert nothing_left(tmp_path / "out", scratch)
+
+
+class Watched(ModelStore):
+    """Keeps what was asked for, and gives the separator when it is let."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked: list[str] = []
+        self.arrived, self.let = threading.Event(), threading.Event()
+
+    def require(self, name: str) -> tuple[Path, ...]:
+        self.asked.append(name)
+        if name == "htdemucs":
+            self.arrived.set()
+            assert self.let.wait(60.0)
+        return super().require(name)
+
+
+def test_transcriptions_at_once_come_out_as_each_alone(
+    pipeline: SongPipeline, song: Path, stem: Path, tmp_path: Path
+) -> None:
+    songs = [{"bass": stem, "other": song}, {"vocals": stem}, {"drums": song, "piano": stem}, {"other": song}]
+    store = Watched(tmp_path / "models")
+    together = SongPipeline(store)
+    with ThreadPoolExecutor(len(songs)) as pool:
+        list(pool.map(lambda number: together.transcribe(songs[number], tmp_path / f"together-{number}"), range(4)))
+    assert sorted(store.asked) == ["basic-pitch", "swift-f0"]  # each loaded once
+    for number, stems in enumerate(songs):
+        pipeline.transcribe(stems, tmp_path / f"alone-{number}")
+        alone, found = (
+            {path.name: path.read_bytes() for path in (tmp_path / f"{how}-{number}").iterdir()}
+            for how in ("alone", "together")
+        )
+        assert found == alone
+
+
+def test_who_waits_for_another_to_load_the_separator_can_be_stopped(stem: Path, tmp_path: Path) -> None:
+    store = Watched(tmp_path / "models")
+    pipeline = SongPipeline(store)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(pipeline.separate, stem, tmp_path / "first")
+        assert store.arrived.wait(60.0)
+        with pytest.raises(Cancelled):
+            pipeline.separate(stem, tmp_path / "second", on_progress=Reports("loading", 0.0))
+        assert not loading.done()
+        store.let.set()
+        with pytest.raises(ModelMissing):
+            loading.result(60.0)
+    with pytest.raises(ModelMissing):  # who comes next tries again
+        pipeline.separate(stem, tmp_path / "third")
+    assert store.asked == ["htdemucs"] * 2
+
+
+@pytest.mark.weights
+def test_separations_at_once_come_out_as_each_alone(model_store: ModelStore, tmp_path: Path) -> None:
+    """By the same bytes in every file, in batches of the default size and whichever of them loads the model."""
+    songs = []
+    for seed, (duration_s, rate_hz) in enumerate([(7.0, 48_000), (5.0, 44_100)]):
+        samples = 0.1 * np.random.default_rng(seed).standard_normal((round(duration_s * rate_hz), 2))
+        songs.append(tmp_path / f"song-{seed}.flac")
+        sf.write(songs[-1], samples, rate_hz)
+    told: list[tuple[int, int]] = []
+    together = SongPipeline(model_store, device="cpu", on_batch=lambda *fill: told.append(fill))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda song: together.separate(song, tmp_path / "together" / song.stem), songs))
+    assert told == [(1, 1)] * 3
+    alone = SongPipeline(model_store, device="cpu")
+    for song, stems in zip(songs, found, strict=True):
+        expected = alone.separate(song, tmp_path / "alone" / song.stem)
+        assert [stem.name for stem in stems] == [stem.name for stem in expected]
+        for stem, other in zip(stems, expected, strict=True):
+            assert stem.path.read_bytes() == other.path.read_bytes()
 
 
 @pytest.mark.weights

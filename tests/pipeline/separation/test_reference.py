@@ -71,6 +71,21 @@ def power(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.square(samples).mean(axis=(-2, -1))
 
 
+def test_songs_in_one_batch_come_out_as_each_alone(model: SeparationModel, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    separator = Separator(model, device="cpu", batch_size=2, on_batch=lambda *fill: told.append(fill))
+    three, one = (
+        write_source(generated_song(n_samples / 44_100, seed=n_samples), tmp_path / f"{n_samples}.f32")
+        for n_samples in (530_000, 220_501)
+    )
+    stream = separator.stream(three)
+    blocks = [next(stream), next(stream)]  # now its third segment waits
+    found = [separated(separator, one), np.concatenate([*blocks, *stream], axis=-1)]
+    assert told == [(2, 2), (2, 2)]
+    for song, samples in zip((one, three), found, strict=True):
+        np.testing.assert_array_equal(samples, separated(Separator(model, device="cpu", batch_size=2), song))
+
+
 def test_the_same_bytes_every_time(model: SeparationModel, tmp_path: Path) -> None:
     mix = write_source(generated_song(8, seed=2), tmp_path / "song.f32")
     files = []

@@ -163,7 +163,7 @@ def test_progress_counts_segments(model_of, source, shares) -> None:
         Separator(model_of(shares(1, 0, 0)), device="cpu", batch_size=2), source(noise(30_000)), on_progress=seen.append
     )
     assert seen == sorted(seen)
-    assert sorted(set(seen)) == [0.0, 0.4, 0.8, 1.0]
+    assert sorted(set(seen)) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
 def test_an_exception_of_the_callback_ends_it_before_the_next_batch(model_of, source) -> None:
