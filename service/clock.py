@@ -1,7 +1,15 @@
 """Time as the service sees it, injected so that tests never sleep."""
 
+import asyncio
+import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+_log = logging.getLogger(__name__)
+
+_SYNC_EVERY_S = 5.0
+_JUMP_MS = 2000  # more than drift and a slow answer explain
 
 
 class Clock(Protocol):
@@ -17,3 +25,45 @@ class SystemClock:
     def now_ms(self) -> int:
         """Milliseconds since the Unix epoch."""
         return time.time_ns() // 1_000_000
+
+
+class DatabaseClock:
+    """The database server's clock: the one that all processes of a fleet share, however far apart their own are.
+
+    Read now and then, and carried on between by the machine's steady clock, which nobody sets.  Until it was read for
+    the first time, the machine's own.
+
+    Args:
+        read_ms: asks the database; Unix milliseconds.
+    """
+
+    def __init__(self, read_ms: Callable[[], Awaitable[int]]) -> None:
+        self._read_ms = read_ms
+        self._ahead_ms = time.time_ns() // 1_000_000 - _steady_ms()  # of the steady clock
+        self._synced = False
+
+    def now_ms(self) -> int:
+        """Milliseconds since the Unix epoch."""
+        return _steady_ms() + self._ahead_ms
+
+    async def sync(self) -> None:
+        """Ask the database once; its answer is taken to be of the middle of the time that it took."""
+        asked_ms = _steady_ms()
+        there_ms = await self._read_ms()
+        ahead_ms = there_ms - (asked_ms + _steady_ms()) // 2
+        if self._synced and abs(ahead_ms - self._ahead_ms) > _JUMP_MS:
+            _log.warning("the database's clock was set: it is %+d ms from where it was", ahead_ms - self._ahead_ms)
+        self._ahead_ms, self._synced = ahead_ms, True
+
+    async def keep(self) -> None:
+        """Ask again and again, until cancelled; a database that does not answer leaves the time as it goes."""
+        while True:
+            await asyncio.sleep(_SYNC_EVERY_S)
+            try:
+                await self.sync()
+            except Exception as error:
+                _log.debug("the database's clock could not be read: %s", error)
+
+
+def _steady_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,13 +1,16 @@
 """What every part of a running service needs, built once per process."""
 
 import asyncio
+from datetime import timedelta
 
-from service.clock import Clock, SystemClock
+from service.clock import Clock, DatabaseClock, SystemClock
 from service.db.database import Database
+from service.doorbell import open_doorbell
+from service.keeper import FileKeeper
 from service.links import Links
 from service.secrets import load_secrets
 from service.settings import Settings
-from service.storage import LocalStorage
+from service.storage import open_storage
 from service.store import Store
 
 
@@ -23,18 +26,33 @@ class Context:
 
     Attributes:
         stopping: set when the process is to end; answers that have no end of their own end then.
+        serves_models: whether weights must be on this machine; not where only the API runs.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.clock = clock or SystemClock()
-        self.storage = LocalStorage(settings.data_dir)  # first: it tells a folder that cannot be used by its setting
+        self.storage = open_storage(settings)  # first: it tells a folder that cannot be used by its setting
         self.database = Database(settings.resolved_database_url)
-        self.store = Store.over(self.database, self.clock, settings)
+        self.clock = clock or (SystemClock() if self.database.is_sqlite else DatabaseClock(self.database.now_ms))
+        self.doorbell = open_doorbell(settings.redis_url)
+        self.store = Store.over(self.database, self.clock, settings, self.doorbell)
+        self.files = FileKeeper(self.store.files, self.storage, timedelta(days=settings.retention_days))
         self.secrets = load_secrets(settings)
         self.links = Links(settings.resolved_public_url, self.secrets)
         self.stopping = asyncio.Event()
+        self.serves_models = True
+        self._keeping_time: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Set the clock by the database's, and keep it so until :meth:`close`; for processes that stay."""
+        if isinstance(self.clock, DatabaseClock) and self._keeping_time is None:
+            await self.clock.sync()
+            self._keeping_time = asyncio.create_task(self.clock.keep())
 
     async def close(self) -> None:
         """Close what was opened."""
+        if self._keeping_time is not None:
+            self._keeping_time.cancel()
+        await self.doorbell.close()
+        await self.storage.close()
         await self.database.close()

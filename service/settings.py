@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,9 +32,13 @@ _CONFIG_VARIABLE = _PREFIX + "CONFIG"
 MIN_SECRET_BYTES = 16  # 128 bits
 MAX_PORT = 65_535
 DEVICES = ("auto", "cuda", "mps", "cpu")
+LOG_FORMATS = ("text", "json")
+_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 # SQLAlchemy driver -> the package it needs: those whose locking and transactions the service was written for.
 _DRIVERS = {"sqlite+aiosqlite": "aiosqlite", "postgresql+asyncpg": "asyncpg"}
+
+_S3_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -65,6 +70,22 @@ class Settings:
         "set it when clients are on other machines.",
     )
     database_url: str = _setting("", "SQLAlchemy address; default SQLite inside the data folder.", is_secret=True)
+    redis_url: str = _setting(
+        "",
+        "Redis address (redis://HOST:6379/0) over which workers are told of new tasks at once; without it they look "
+        "into the database every quarter of a second.",
+        is_secret=True,
+    )
+    storage_url: str = _setting(
+        "",
+        "Where files are kept: s3://BUCKET or s3://BUCKET/PREFIX, with endpoint and credentials in the usual AWS_ "
+        "variables; default a folder inside the data folder.",
+    )
+    storage_public_url: str = _setting(
+        "",
+        "Endpoint at which clients reach that S3 storage: downloads are redirected there by presigned links; "
+        "default none, and the API passes the bytes on.",
+    )
     models_dir: Path = _setting(default_root, "Folder of the downloaded weights.")
     separation_model: str = _setting("htdemucs", "Separation model, a name that `stemscribe models list` prints.")
     device: str = _setting("auto", "auto, cuda, mps or cpu.")
@@ -75,6 +96,11 @@ class Settings:
     max_upload_mb: int = _setting(200, "Largest accepted upload or fetched file, in MB (1 000 000 bytes).")
     max_audio_minutes: int = _setting(30, "Longest accepted audio, in minutes.")
     lease_seconds: int = _setting(30, "How long a silent worker keeps a task before another may take it.")
+    grace_seconds: int = _setting(20, "How long a process that is told to stop finishes what it does.")
+    worker_tasks: int = _setting(0, "Tasks a worker does at once; 0 is one on a CPU, and four on a GPU.")
+    worker_port: int = _setting(0, "Port of a worker's own /health and /metrics; 0 is none.")
+    reuse_results: bool = _setting(True, "Whether the same audio with the same settings is worked on only once.")
+    log_format: str = _setting("text", "text, or json for one JSON object a line.")
     rate_limit_tasks: int = _setting(20, "New tasks a key may ask for at once, and in each window; 0 is no limit.")
     rate_limit_seconds: int = _setting(10, "Length of that window, in seconds.")
     max_tasks_in_flight: int = _setting(1000, "Tasks of one key that may be queued or running; 0 is no limit.")
@@ -101,14 +127,18 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in (
             ("port", 0), ("retention_days", 1), ("max_upload_mb", 1), ("max_audio_minutes", 1), ("lease_seconds", 3),
+            ("grace_seconds", 0), ("worker_tasks", 0), ("worker_port", 0),
             ("rate_limit_tasks", 0), ("rate_limit_seconds", 1), ("max_tasks_in_flight", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise SettingsError(f"{_PREFIX}{name.upper()} must be at least {least}, not {getattr(self, name)}.")
         if self.device not in DEVICES:
             raise SettingsError(f"{_PREFIX}DEVICE must be auto, cuda, mps or cpu, not {self.device!r}.")
-        if self.port > MAX_PORT:
-            raise SettingsError(f"{_PREFIX}PORT must be at most {MAX_PORT}, not {self.port}.")
+        if self.log_format not in LOG_FORMATS:
+            raise SettingsError(f"{_PREFIX}LOG_FORMAT must be text or json, not {self.log_format!r}.")
+        for name in ("port", "worker_port"):
+            if getattr(self, name) > MAX_PORT:
+                raise SettingsError(f"{_PREFIX}{name.upper()} must be at most {MAX_PORT}, not {getattr(self, name)}.")
         separators = [entry.name for entry in CATALOGUE.values() if entry.purpose == "separation"]
         if self.separation_model not in separators:
             raise SettingsError(
@@ -129,6 +159,12 @@ class Settings:
             _check_webhook_secret(self.webhook_secret)
         if self.database_url:
             _check_database_url(self.database_url)
+        if self.redis_url:
+            _check_redis_url(self.redis_url)
+        if self.storage_url and not _S3_URL.fullmatch(self.storage_url):
+            raise SettingsError(f"{_PREFIX}STORAGE_URL must be s3://BUCKET or s3://BUCKET/PREFIX.")
+        if self.storage_public_url and not self.storage_public_url.startswith(("http://", "https://")):
+            raise SettingsError(f"{_PREFIX}STORAGE_PUBLIC_URL must be an http or https address.")
 
     @property
     def resolved_public_url(self) -> str:
@@ -203,6 +239,17 @@ def _check_database_url(text: str) -> None:
         )
 
 
+def _check_redis_url(text: str) -> None:
+    name = f"{_PREFIX}REDIS_URL"  # its value is not shown: it may hold a password
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(f"{name} must begin with redis://, rediss:// or unix://.")
+    if importlib.util.find_spec("arq") is None:
+        raise SettingsError(
+            f"{name} needs the Python package arq, which is not installed. "
+            "The extra `redis` brings it: uv pip install -e '.[redis]'"
+        )
+
+
 def _to_text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
@@ -216,11 +263,20 @@ def _whole_number(name: str, text: str) -> int:
         raise SettingsError(f"{_PREFIX}{name.upper()} must be a whole number, not {text!r}.") from None
 
 
+def _truth(name: str, text: str) -> bool:
+    try:
+        return _TRUTHS[text.strip().lower()]
+    except KeyError:
+        raise SettingsError(f"{_PREFIX}{name.upper()} must be true or false, not {text!r}.") from None
+
+
 def _parse(name: str, value: object, like: object) -> object:
     """Convert a text or TOML value to the type of the field's default."""
     try:
         if isinstance(like, Path):
             return Path(str(value)).expanduser().absolute()
+        if isinstance(like, bool):
+            return _truth(name, str(value))
         if isinstance(like, int):
             return _whole_number(name, str(value))
         if isinstance(like, tuple):

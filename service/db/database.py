@@ -3,8 +3,8 @@
 import functools
 import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 import migrations
@@ -23,6 +24,11 @@ import migrations
 _BUSY_TIMEOUT_MS = 15_000
 _WRITE_TURN_S = 60.0
 _WAL_RETRY_S = 0.02
+_CONNECT_TIMEOUT_S = 10.0  # a server that is cut off answers nothing at all
+# PostgreSQL's classes of errors: connection exception, insufficient resources, operator intervention (57P01 and on:
+# shutting down, crashed, starting up), system error.
+_AWAY_STATES = ("08", "53", "57P", "58")
+_AWAY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 _MIGRATION_LOCK = 0x57454D53  # any number that no other user of the database takes
 
 
@@ -45,8 +51,12 @@ class Database:
             self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", **one)
             self._relaxed_writer = _sqlite_engine(url, "BEGIN IMMEDIATE", "NORMAL", **one)
         else:
-            self._engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+            self._engine = create_async_engine(
+                url, pool_pre_ping=True, hide_parameters=True, connect_args={"timeout": _CONNECT_TIMEOUT_S}
+            )
+            sa.event.listen(self._engine.sync_engine, "do_connect", _connect)
             self._writer = self._relaxed_writer = self._engine
+        self._away_s = float("-inf")
         self._reads, self._durable_writes, self._relaxed_writes = (
             async_sessionmaker(engine, expire_on_commit=False)
             for engine in (self._engine, self._writer, self._relaxed_writer)
@@ -55,8 +65,9 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session whose reads see one state of the database."""
-        async with self._reads() as session, session.begin():
-            yield session
+        with self._noticing():
+            async with self._reads() as session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def write(self, *, durable: bool = True) -> AsyncIterator[AsyncSession]:
@@ -67,10 +78,24 @@ class Database:
                 one that does was made; it is never lost with the process alone.
         """
         sessions = self._durable_writes if durable else self._relaxed_writes
-        async with sessions() as session, session.begin():
-            if not durable and not self.is_sqlite:
-                await session.execute(sa.text("SET LOCAL synchronous_commit = off"))
-            yield session
+        with self._noticing():
+            async with sessions() as session, session.begin():
+                if not durable and not self.is_sqlite:
+                    await session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+                yield session
+
+    def away_s_ago(self) -> float:
+        """How long it is since this process last found the server away, in seconds; infinite if it never did."""
+        return time.monotonic() - self._away_s
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if is_away(error):
+                self._away_s = time.monotonic()
+            raise
 
     async def upgrade(self) -> None:
         """Bring the schema to the newest migration.
@@ -86,11 +111,22 @@ class Database:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             await connection.run_sync(_upgrade)
 
+    async def now_ms(self) -> int:
+        """The server's clock, in Unix milliseconds; of SQLite, this machine's."""
+        if self.is_sqlite:
+            return time.time_ns() // 1_000_000
+        async with self._engine.connect() as connection:
+            now = sa.select(sa.func.extract("epoch", sa.func.clock_timestamp()) * 1000)
+            return int((await connection.execute(now)).scalar_one())
+
     async def at_head(self) -> bool:
         """Whether the schema is the one this code was written for."""
+        return await self.revision() == newest_revision()
+
+    async def revision(self) -> str | None:
+        """The migration that the schema is at; None where there is none yet."""
         async with self._engine.connect() as connection:
-            current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
-        return current == newest_revision()
+            return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
 
     async def close(self) -> None:
         """Close every connection."""
@@ -105,16 +141,46 @@ def _alembic_config() -> Config:
     return config
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether an error tells that the database cannot be used just now, and not that the statement was wrong.
+
+    Not reached, stopped in the middle, starting, out of connections; for SQLite, locked for too long, or its disk full.
+    """
+    if isinstance(error, PoolTimeout):  # every connection of the pool is in use for too long
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    cause = error.orig
+    if error.connection_invalidated or str(getattr(cause, "sqlstate", None) or "").startswith(_AWAY_STATES):
+        return True
+    if isinstance(error, InterfaceError):  # the connection was closed under it, unless a value was wrong
+        return not isinstance(cause.__cause__ if cause else None, ValueError)
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _AWAY_CODES
+
+
 @functools.cache
 def newest_revision() -> str | None:
     """The migration this code was written for."""
     return ScriptDirectory.from_config(_alembic_config()).get_current_head()
 
 
+def known_revisions() -> set[str]:
+    """Every migration that this code has."""
+    return {script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()}
+
+
 def _upgrade(connection: sa.Connection) -> None:
     config = _alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _connect(dialect: Dialect, _record: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> DBAPIConnection:
+    """Connect; whatever goes wrong with that is an error of the database, and callers know SQLAlchemy's errors only."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except Exception as error:
+        raise OperationalError("connect", None, error, connection_invalidated=True) from error
 
 
 def _sqlite_engine(url: str, begin: str, synchronous: str = "FULL", **pool: Any) -> AsyncEngine:

@@ -6,6 +6,7 @@ All times are integer milliseconds since the Unix epoch (UTC): the wire's unit, 
 from enum import StrEnum
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -43,6 +44,17 @@ class Dialect(StrEnum):
     NATIVE = "native"
 
 
+class Queue(StrEnum):
+    """Which workers a task waits for.
+
+    ``io`` is light work: fetching, decoding, encoding, results that are there already, callbacks.
+    """
+
+    SEPARATION = "separation"
+    MIDI = "midi"
+    IO = "io"
+
+
 class TaskStatus(StrEnum):
     """Where a task stands.
 
@@ -52,7 +64,8 @@ class TaskStatus(StrEnum):
           ^  |              | | \\--give up---> failed
           |  \\----cancel----/--|------------> cancelled
           \\---hand back, ------/
-               lease expired, retryable error
+               lease expired, retryable error,
+               next stage on another queue
     """
 
     QUEUED = "queued"
@@ -71,6 +84,10 @@ class OutboxState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
+
+
+_TAKEN = sa.text("status <> 'queued'")
+_WAITS = sa.text("status = 'queued'")
 
 
 class ApiKey(Base):
@@ -117,11 +134,19 @@ class CreditEntry(Base):
 
 
 class Task(Base):
-    """One piece of work, from request to result; the truth that the queue only rings a bell for."""
+    """One piece of work, from request to result; the truth that the queue only rings a bell for.
+
+    ``turn`` makes queues fair: a key's tasks get rising turns, from the one on that its queue has come to, and workers
+    take them by turn; what one key has waiting is never in the way of another's first task.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (
-        Index("ix_tasks_claim", "status", "due_ms", "created_ms"),
+        Index("ix_tasks_claim", "queue", "turn", "created_ms", "id", postgresql_where=_WAITS, sqlite_where=_WAITS),
+        Index("ix_tasks_waiting", "queue", "key_id", "priority", "turn", postgresql_where=_WAITS, sqlite_where=_WAITS),
+        Index("ix_tasks_turn", "queue", "key_id", "turn"),
+        Index("ix_tasks_taken", "queue", "turn", postgresql_where=_TAKEN, sqlite_where=_TAKEN),
+        Index("ix_tasks_lease", "status", "lease_until_ms"),
         Index("ix_tasks_expiry", "expires_ms"),
         Index("ix_tasks_list", "key_id", "created_ms", "id"),
     )
@@ -138,6 +163,11 @@ class Task(Base):
     audio_s: Mapped[float | None]  # length of what is worked on, once it is known
     credits: Mapped[int]  # spent on it, in thousandths
     music: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # as service.music has it
+
+    queue: Mapped[str]
+    turn: Mapped[int]
+    priority: Mapped[int]  # higher ones first, among tasks of one key: it decides their turns
+    request_id: Mapped[str | None]  # of the request that asked for it, for the logs
 
     stage: Mapped[str | None]
     progress: Mapped[float]
@@ -167,10 +197,69 @@ class File(Base):
     role: Mapped[str]
     name: Mapped[str]
     mime_type: Mapped[str]
-    storage_key: Mapped[str]
+    storage_key: Mapped[str] = mapped_column(index=True)  # of its content: tasks share what is the same
     size_bytes: Mapped[int]
     sha256: Mapped[str]
     created_ms: Mapped[int]
+
+
+class PendingFile(Base):
+    """A promise to store: written before the bytes, gone when a row tells of them.
+
+    Every stored object has a row here, or in ``files`` or ``stage_files``; one that has none is deleted, by whoever
+    holds the lock of its key.  A claim's fence is positive, an upload makes up a negative one, and what was deleted
+    has 0 until its object is gone, too.
+    """
+
+    __tablename__ = "pending_files"
+    __table_args__ = (Index("ix_pending_files_task", "task_id", "fence"),)
+
+    storage_key: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    fence: Mapped[int] = mapped_column(primary_key=True)
+    created_ms: Mapped[int] = mapped_column(index=True)
+
+
+class Stage(Base):
+    """A stage of a task that is done for good.
+
+    Another attempt at the task goes on from it, and so does another task with the same ``digest``: of all that decides
+    the result, the audio's content, the settings, the code and weights.  ``queue`` and ``turn`` are where it was done,
+    and so how far that queue has come.
+    """
+
+    __tablename__ = "stages"
+    __table_args__ = (
+        UniqueConstraint("task_id", "name"),
+        Index("ix_stages_digest", "digest", "completed_ms"),
+        Index("ix_stages_turn", "queue", "turn"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    digest: Mapped[str]
+    queue: Mapped[str]
+    turn: Mapped[int]
+    completed_ms: Mapped[int]
+
+
+class StageFile(Base):
+    """A file that a stage made; nobody is shown it before the task ends."""
+
+    __tablename__ = "stage_files"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    stage_id: Mapped[str] = mapped_column(ForeignKey("stages.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    role: Mapped[str]
+    stem: Mapped[str | None]
+    name: Mapped[str]
+    mime_type: Mapped[str]
+    storage_key: Mapped[str] = mapped_column(index=True)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    duration_s: Mapped[float | None]
 
 
 class Track(Base):

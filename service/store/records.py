@@ -17,6 +17,7 @@ class NewTask:
         parent_task_id: the task whose tracks it works on.
         source: the audio it works on, where the client sent it along: stored already, to be a track of the task's own.
         audio_s: length of the audio in seconds, where it is known already.
+        priority: higher ones are done first, among the tasks of one key.
     """
 
     key_id: str
@@ -29,6 +30,7 @@ class NewTask:
     parent_task_id: str | None = None
     source: "NewTrack | None" = None
     audio_s: float | None = None
+    priority: int = 0
 
     def over(self, track: "TrackFile | None") -> "NewTask":
         """The same, working on a track; None is one that is still to be fetched, and is promised its id."""
@@ -51,6 +53,7 @@ class NewFile:
             ``piano_roll``, ``preview``, ``beats``.
         name: file name shown to clients.
         storage_key: where its bytes are.
+        fence: what they were announced under.
     """
 
     role: str
@@ -59,6 +62,7 @@ class NewFile:
     storage_key: str
     size_bytes: int
     sha256: str
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,15 @@ class NewTrack:
     file: NewFile
     stem: str | None
     duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewStageFile:
+    """A stored file that a stage made; ``stem`` is the stem it holds, if any."""
+
+    file: NewFile
+    stem: str | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +104,17 @@ class Outcome:
     """All that a finished task leaves behind.
 
     Attributes:
-        stage_seconds: how long each of its stages took, for estimates.
         audio_s: length of its audio, where that was found out on the way.
         music: tempo, time signature and key of a song that was written down, as :mod:`service.music` has them.
+        stage: name and digest of the stage whose result it is, for others that want the same.
     """
 
     tracks: list[NewTrack] = field(default_factory=list)
     files: list[NewFile] = field(default_factory=list)
     instruments: list[NewNotes] = field(default_factory=list)
-    stage_seconds: dict[str, float] = field(default_factory=dict)
     audio_s: float | None = None
     music: dict[str, Any] | None = None
+    stage: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,24 +17,50 @@ from service.db.models import (
     File,
     InstrumentNotes,
     Outbox,
+    Queue,
+    Stage,
     Task,
     TaskKind,
     TaskStatus,
     Track,
 )
+from service.digests import Digests, same_work, transcriber_of, wanted_stems
+from service.doorbell import Doorbell
 from service.errors import Conflict
+from service.logs import current_request_id
 from service.store.admission import Limits, admit, locked_key
 from service.store.records import NewTask, NewTrack, TaskRecord, TrackFile
-from service.store.rows import SOURCE_POSITION, add_track
+from service.store.rows import SOURCE_POSITION, add_track, find_track, settle_upload
+from service.store.turns import next_turn
+
+# Where the main stage of each kind is done.
+HOME_QUEUES = {
+    TaskKind.UPLOAD: Queue.IO,
+    TaskKind.SEPARATION: Queue.SEPARATION,
+    TaskKind.TRANSCRIPTION: Queue.SEPARATION,
+    TaskKind.MIDI: Queue.MIDI,
+    TaskKind.WAV: Queue.IO,
+}
 
 
 class TaskStore:
     """Creates, reads, lists and deletes tasks."""
 
-    def __init__(self, database: Database, clock: Clock, limits: Limits, retention_ms: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        limits: Limits,
+        doorbell: Doorbell,
+        digests: Digests,
+        *,
+        retention_ms: int,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._limits = limits
+        self._doorbell = doorbell
+        self._digests = digests
         self._retention_ms = retention_ms
 
     async def create(self, new: NewTask, *, once: bool = False) -> Task:
@@ -47,6 +73,7 @@ class TaskStore:
             TooManyRequests, PaymentRequired: a limit of the key.
             Conflict: there is such a task already, and ``once`` is set; or this id was promised to a task that another
                 file came with.
+            StorageError: its source was stored too long ago.
         """
         now = self._clock.now_ms()
         task = new_task(new.key_id, new.kind, now, new.task_id)
@@ -56,26 +83,48 @@ class TaskStore:
         task.source_track_id = new.source_track_id
         task.parent_task_id = new.parent_task_id
         task.audio_s = new.audio_s
+        task.priority = new.priority
         async with self._database.write() as session:
             key = await locked_key(session, new.key_id)
             if new.task_id is not None and (made := await session.get(Task, new.task_id)) is not None:
                 if new.source is not None:
-                    _refuse_other_file(await _track(session, made.source_track_id or ""), new.source)
+                    _refuse_other_file(await find_track(session, made.source_track_id or ""), new.source)
                 return made
             if once:
                 await _refuse_second(session, new, now)
             await admit(session, key, task, self._limits, now)
+            task.queue = await self._first_queue(session, new)
+            task.turn = await next_turn(session, task.queue, key.id, task.priority)
             session.add(task)
             if new.source is not None:
                 await session.flush()
                 await add_track(session, task.id, new.source, SOURCE_POSITION, now, track_id=new.source_track_id)
+                await settle_upload(session, task.id, new.source.file)
+        self._doorbell.ring(task.queue, task.id)
         return task
+
+    async def _first_queue(self, session: AsyncSession, new: NewTask) -> Queue:
+        """Where a task waits first: with the light work, where its audio must be fetched or its result is there."""
+        if new.kind == TaskKind.MIDI:
+            stems = stems_of(await _tracks(session, new.parent_task_id or ""))
+            wanted = wanted_stems({name: item.track.id for name, item in stems.items()}, new.params)
+            contents = {name: item.file.sha256 for name, item in stems.items()}
+            digest = self._digests.transcription(contents, wanted, transcriber_of(new.params))
+        else:
+            found = await find_track(session, new.source_track_id or "")
+            source = new.source.file if new.source is not None else found.file if found is not None else None
+            if source is None:
+                return Queue.IO
+            digest = self._digests.first(new.kind, source.sha256, new.params)
+        made = sa.select(sa.exists().where(Stage.digest.between(*same_work(digest))))
+        return Queue.IO if await session.scalar(made) else HOME_QUEUES[new.kind]
 
     async def create_upload(self, *, key_id: str, task_id: str, track: NewTrack, params: dict[str, Any]) -> TaskRecord:
         """Record an upload as a task that has succeeded already, with its one track.
 
         Raises:
             Conflict: this id was promised to an upload that another file came with.
+            StorageError: its file was stored too long ago.
         """
         now = self._clock.now_ms()
         task = new_task(key_id, TaskKind.UPLOAD, now, task_id)
@@ -94,6 +143,7 @@ class TaskStore:
                 session.add(task)
                 await session.flush()
                 stored = await add_track(session, task.id, track, 0, now)
+                await settle_upload(session, task.id, track.file)
         return TaskRecord(task, None, [stored], [stored.file], [], outbox=None)
 
     async def find(self, key_id: str, task_id: str, *kinds: TaskKind) -> Task | None:
@@ -116,12 +166,6 @@ class TaskStore:
         async with self._database.read() as session:
             return bool(await session.scalar(sa.select(sa.exists().where(Task.id == task_id))))
 
-    async def has_file(self, task_id: str, storage_key: str) -> bool:
-        """Whether a stored file is recorded as one of the task's."""
-        recorded = sa.exists().where(File.task_id == task_id, File.storage_key == storage_key)
-        async with self._database.read() as session:
-            return bool(await session.scalar(sa.select(recorded)))
-
     async def tracks(self, task_id: str) -> list[TrackFile]:
         """The task's tracks in their order, sources first."""
         async with self._database.read() as session:
@@ -130,7 +174,7 @@ class TaskStore:
     async def track(self, track_id: str) -> TrackFile | None:
         """One track by its public id."""
         async with self._database.read() as session:
-            return await _track(session, track_id)
+            return await find_track(session, track_id)
 
     async def file(self, file_id: str) -> tuple[File, Task] | None:
         """A file and the task it belongs to."""
@@ -180,7 +224,7 @@ class TaskStore:
             task = await session.get(Task, task_id)
             if task is None:
                 return None
-            source = await _track(session, task.source_track_id) if task.source_track_id else None
+            source = await find_track(session, task.source_track_id) if task.source_track_id else None
             files = await session.scalars(sa.select(File).where(File.task_id == task_id).order_by(File.name))
             instruments = sa.select(InstrumentNotes).where(InstrumentNotes.task_id == task_id)
             if not (with_notes(task) if callable(with_notes) else with_notes):
@@ -221,11 +265,6 @@ class TaskStore:
         async with self._database.read() as session:
             return (await session.scalars(query)).all()
 
-    async def delete(self, task_id: str) -> None:
-        """Delete a task and its rows; its files must be gone already (files first: a row can be deleted again)."""
-        async with self._database.write() as session:
-            await session.execute(sa.delete(Task).where(Task.id == task_id))
-
 
 def new_task(key_id: str, kind: TaskKind, now_ms: int, task_id: str | None = None) -> Task:
     """A task row that is due now."""
@@ -238,11 +277,20 @@ def new_task(key_id: str, kind: TaskKind, now_ms: int, task_id: str | None = Non
         dialect=Dialect.KIE,
         progress=0.0,
         credits=0,
+        queue=HOME_QUEUES[kind],
+        turn=0,
+        priority=0,
+        request_id=current_request_id(),
         due_ms=now_ms,
         attempt=0,
         fence=0,
         created_ms=now_ms,
     )
+
+
+def stems_of(tracks: Sequence[TrackFile]) -> dict[str, TrackFile]:
+    """The stems among a task's tracks, by name."""
+    return {item.track.stem: item for item in tracks if item.track.stem is not None}
 
 
 async def _refuse_second(session: AsyncSession, new: NewTask, now_ms: int) -> None:
@@ -260,12 +308,6 @@ async def _refuse_second(session: AsyncSession, new: NewTask, now_ms: int) -> No
 def _refuse_other_file(stored: TrackFile | None, sent: NewTrack) -> None:
     if stored is None or stored.file.sha256 != sent.file.sha256:
         raise Conflict("This Idempotency-Key was used for another file.")
-
-
-async def _track(session: AsyncSession, track_id: str) -> TrackFile | None:
-    query = sa.select(Track, File).join(File, File.id == Track.file_id).where(Track.id == track_id)
-    row = (await session.execute(query)).one_or_none()
-    return None if row is None else TrackFile(row[0], row[1])
 
 
 async def _tracks(session: AsyncSession, task_id: str) -> list[TrackFile]:

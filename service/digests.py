@@ -1,0 +1,83 @@
+"""What decides the result of a stage, as one short string: the same string, the same result.
+
+Its first half is of the audio's content and the settings, which every process knows; the second of the code and weights
+of the pipeline, which workers have.  The device is not in it: nobody asks for its rounding.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from pipeline.fingerprint import code_fingerprint, weights_fingerprint
+from pipeline.transcription.choices import AUTO
+from service.db.models import TaskKind
+from service.models import TRANSCRIPTION_MODELS
+
+SEPARATION, TRANSCRIPTION, WAV = "separation", "transcription", "wav"  # names of the stages
+_HALF = 32  # hex digits, 128 bits
+
+
+class Digests:
+    """Makes the digests of stages.
+
+    Args:
+        separation_model: name of the separator in the catalogue.
+    """
+
+    def __init__(self, separation_model: str) -> None:
+        self._separation_model = separation_model
+
+    def separation(self, source_sha256: str, only: str | None) -> str:
+        """Of a separation into all stems, or into ``only`` one and the rest."""
+        return _digest([self._separation_model], SEPARATION, source_sha256, only)
+
+    def transcription(self, stems: Mapping[str, str], wanted: Collection[str] | None, transcriber: str) -> str:
+        """Of the notes of stems, given their contents' SHA-256 by name, of which ``wanted`` (None: all) are kept."""
+        kept = sorted(stems if wanted is None else wanted)
+        return _digest(TRANSCRIPTION_MODELS, TRANSCRIPTION, sorted(stems.items()), kept, transcriber)
+
+    def wav(self, source_sha256: str) -> str:
+        """Of a conversion to WAV."""
+        return _digest((), WAV, source_sha256)
+
+    def first(self, kind: TaskKind, source_sha256: str, params: Mapping[str, Any]) -> str:
+        """Of the first stage of a task over a source."""
+        if kind == TaskKind.WAV:
+            return self.wav(source_sha256)
+        return self.separation(source_sha256, only_stem(params) if kind == TaskKind.SEPARATION else None)
+
+
+def only_stem(params: Mapping[str, Any]) -> str | None:
+    """The one stem that a separation is to split off; None for all."""
+    stem: str | None = "vocals" if params["type"] == "separate_vocal" else params.get("stem")
+    return stem
+
+
+def wanted_stems(stems: Mapping[str, str], params: Mapping[str, Any]) -> list[str]:
+    """Names of the stems whose notes a transcription of a separation is to have.
+
+    Args:
+        stems: id of each stem's track, by the stem's name.
+        params: the task's.
+    """
+    audio_id = params.get("audio_id")
+    return [stem for stem, track_id in stems.items() if audio_id in (None, track_id)]
+
+
+def transcriber_of(params: Mapping[str, Any]) -> str:
+    """The transcriber that a task asks for."""
+    transcriber: str = params.get("transcriber") or AUTO
+    return transcriber
+
+
+def same_work(digest: str) -> tuple[str, str]:
+    """The first and the last digest of the same audio with the same settings, whatever code and weights."""
+    return digest[:_HALF] + "0" * _HALF, digest[:_HALF] + "f" * _HALF
+
+
+def _digest(models: Sequence[str], *what: object) -> str:
+    made_by = (code_fingerprint(), weights_fingerprint(models))
+    return "".join(
+        hashlib.sha256(json.dumps([*part, *models]).encode()).hexdigest()[:_HALF] for part in (what, made_by)
+    )
