@@ -1,7 +1,7 @@
 """A ZIP archive of stored files that never exists as a file: every byte of it can be told, and any range be read.
 
 Its members are stored, not compressed (FLAC does not get smaller), so the whole layout follows from their names and
-sizes.  Only the check sums need the contents; each is found by reading its file once, the first time that it is
+sizes.  Only the check sums need the contents; each is found by reading its object once, the first time that it is
 needed.  The same members give the same bytes.
 
 Layout and field names are those of PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.7 (local header), 4.3.12 (central
@@ -9,25 +9,23 @@ directory), 4.3.14 to 4.3.16 (ends) and 4.5.3 (the extra field for what does not
 """
 
 import asyncio
-import functools
 import hashlib
 import struct
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-import anyio
+from service.storage import Storage
 
-_BLOCK_BYTES = 1 << 18
 _FULL = 0xFFFF_FFFF  # in a plain field: see the extra field
 LARGE = _FULL  # sizes and offsets from here on need that
 _VERSION, _VERSION_64 = 20, 45
 _UTF8_NAMES = 1 << 11
 _STORED = 0
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)  # the format knows no time before
-_KNOWN_SUMS = 4096
+_MAX_SUMS = 4096
+_sums: dict[str, int] = {}  # CRC-32 of contents, by their SHA-256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Member:
     """A stored file and its name in the archive."""
 
     name: str
-    path: Path
+    key: str
     size_bytes: int
     sha256: str
     modified_ms: int
@@ -75,14 +73,15 @@ class _Placed:
 
 
 class StoredZip:
-    """An archive of ``members``, in their order.
+    """An archive of ``members``, in their order, out of a storage.
 
     Attributes:
         size_bytes: its length.
         digest: a hex digest of everything that decides its bytes.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[Member], storage: Storage) -> None:
+        self._storage = storage
         self._placed: list[_Placed] = []
         offset = 0
         for member in members:
@@ -94,10 +93,9 @@ class StoredZip:
         about = [(member.name, member.size_bytes, member.sha256, member.modified_ms) for member in members]
         self.digest = hashlib.sha256(repr(about).encode()).hexdigest()
 
-    @property
-    def is_readable(self) -> bool:
-        """Whether every member's file is there."""
-        return all(placed.member.path.is_file() for placed in self._placed)
+    async def is_readable(self) -> bool:
+        """Whether every member's object is there."""
+        return all(await asyncio.gather(*(self._storage.exists(placed.member.key) for placed in self._placed)))
 
     async def read(self, start: int, n_bytes: int) -> AsyncIterator[bytes]:
         """``n_bytes`` of the archive from byte ``start`` on, in blocks of at most 256 kB."""
@@ -107,15 +105,25 @@ class StoredZip:
         for placed in self._placed:
             data_at = placed.offset + len(placed.header(0))
             if start < data_at and placed.offset < end:
-                header = placed.header(await _crc32(placed.member))
+                header = placed.header(await self._crc32(placed.member))
                 yield header[max(start - placed.offset, 0) : end - placed.offset]
             first, last = max(start - data_at, 0), min(end - data_at, placed.member.size_bytes)
             if first < last:
-                async for block in read_blocks(placed.member.path, first, last - first):
+                async for block in self._storage.read(placed.member.key, first, last - first):
                     yield block
         if end > self._directory_offset:
-            directory = self._directory([await _crc32(placed.member) for placed in self._placed])
+            directory = self._directory([await self._crc32(placed.member) for placed in self._placed])
             yield directory[max(start - self._directory_offset, 0) : end - self._directory_offset]
+
+    async def _crc32(self, member: Member) -> int:
+        if (known := _sums.get(member.sha256)) is not None:
+            return known
+        crc = 0
+        async for block in self._storage.read(member.key, 0, member.size_bytes):
+            crc = await asyncio.to_thread(zlib.crc32, block, crc)
+        if len(_sums) >= _MAX_SUMS:
+            _sums.pop(next(iter(_sums)))
+        return _sums.setdefault(member.sha256, crc)
 
     def _directory(self, crcs: Sequence[int]) -> bytes:
         """The central directory and the archive's end."""
@@ -130,26 +138,3 @@ class StoredZip:
             yield struct.pack("<4sIQI", b"PK\x06\x07", 0, offset + size, 1)
             offset = _FULL
         yield struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, n_members, n_members, size, offset, 0)
-
-
-async def read_blocks(path: Path, start: int, n_bytes: int) -> AsyncIterator[bytes]:
-    """Part of a file, in blocks of at most 256 kB; less, if the file is shorter."""
-    async with await anyio.open_file(path, "rb") as file:
-        await file.seek(start)
-        while n_bytes > 0 and (block := await file.read(min(_BLOCK_BYTES, n_bytes))):
-            n_bytes -= len(block)
-            yield block
-
-
-async def _crc32(member: Member) -> int:
-    return await asyncio.to_thread(_crc32_of, member.path, member.sha256)
-
-
-@functools.lru_cache(_KNOWN_SUMS)
-def _crc32_of(path: Path, _sha256: str) -> int:
-    """CRC-32 of a file with a certain content."""
-    crc = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            crc = zlib.crc32(block, crc)
-    return crc

@@ -1,13 +1,13 @@
 """Stored files by signed link, with byte ranges, so that players seek and broken downloads go on."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from litestar import Request, Response, Router, route
+from litestar import MediaType, Request, Response, Router, route
 from litestar.enums import HttpMethod
 from litestar.exceptions import ValidationException
 from litestar.params import PathParameter, QueryParameter
@@ -16,12 +16,13 @@ from litestar.status_codes import (
     HTTP_200_OK,
     HTTP_206_PARTIAL_CONTENT,
     HTTP_304_NOT_MODIFIED,
+    HTTP_307_TEMPORARY_REDIRECT,
 )
 
 from service.api.errors import problem_answer
 from service.api.etags import etag_matches
 from service.api.injection import Injected
-from service.archive import Member, StoredZip, read_blocks
+from service.archive import Member, StoredZip
 from service.context import Context
 from service.db.models import File
 from service.errors import NotFound, RangeNotSatisfiable
@@ -29,6 +30,7 @@ from service.links import FILES_PATH, STEMS_ZIP
 from service.store.records import TrackFile
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # longer numbers are nonsense, and slow to read
+_LINK_S = 300  # of a presigned link; what was begun within that time goes on
 GONE = "This link is not valid, or its file has expired."
 
 
@@ -69,6 +71,7 @@ class Download:
         name: the name that clients save it under.
         etag: a strong one.
         read: gives its bytes, from the first of two numbers on as many as the second says.
+        link: where the storage itself gives them, for ``GET`` or ``HEAD`` as asked for; None where it does not.
     """
 
     name: str
@@ -76,41 +79,45 @@ class Download:
     size_bytes: int
     etag: str
     read: Callable[[int, int], AsyncIterator[bytes]]
+    link: Callable[[str], Awaitable[str | None]]
 
 
-def file_download(file: File, context: Context) -> Download:
+async def file_download(file: File, context: Context) -> Download:
     """A stored file.
 
     Raises:
         NotFound: its bytes are gone.
     """
-    path = context.storage.path(file.storage_key)
-    if not path.is_file():  # deleted just now, its row is next
+    storage = context.storage
+    if not await storage.exists(file.storage_key):  # lost, or its task deleted just now
         raise NotFound(GONE)
-    return Download(file.name, file.mime_type, file.size_bytes, f'"{file.sha256[:32]}"', partial(read_blocks, path))
+
+    async def link(method: str) -> str | None:
+        return await storage.link(
+            file.storage_key, name=file.name, mime_type=file.mime_type, seconds=_LINK_S, method=method
+        )
+
+    read = partial(storage.read, file.storage_key)
+    return Download(file.name, file.mime_type, file.size_bytes, f'"{file.sha256[:32]}"', read, link)
 
 
-def stems_download(stems: Sequence[TrackFile], context: Context) -> Download:
+async def stems_download(stems: Sequence[TrackFile], context: Context) -> Download:
     """All stems of a task in one archive.
 
     Raises:
         NotFound: there are none, or their bytes are gone.
     """
-    archive = StoredZip(
-        [
-            Member(
-                item.file.name,
-                context.storage.path(item.file.storage_key),
-                item.file.size_bytes,
-                item.file.sha256,
-                item.file.created_ms,
-            )
-            for item in stems
-        ]
-    )
-    if not stems or not archive.is_readable:
+    files = [item.file for item in stems]
+    members = [Member(file.name, file.storage_key, file.size_bytes, file.sha256, file.created_ms) for file in files]
+    archive = StoredZip(members, context.storage)
+    if not members or not await archive.is_readable():
         raise NotFound(GONE)
-    return Download(STEMS_ZIP, "application/zip", archive.size_bytes, f'"{archive.digest[:32]}"', archive.read)
+    etag = f'"{archive.digest[:32]}"'
+    return Download(STEMS_ZIP, "application/zip", archive.size_bytes, etag, archive.read, _nowhere)
+
+
+async def _nowhere(_method: str) -> None:
+    """For what lies in no storage as it is."""
 
 
 @route(
@@ -125,20 +132,20 @@ async def download(
     exp: Annotated[int, QueryParameter(description="When the link ends, in Unix seconds.")],
     sig: Annotated[str, QueryParameter(description="The link's signature.")],
 ) -> Response[Any]:
-    """Bytes of a file that a link of ours points to: 200 or 206 with them, 304, 404, or 416."""
+    """Bytes of a file that a link of ours points to: 200 or 206 with them, 304, 404, 416, or 307 to where they are."""
     if not context.secrets.link_is_ours(file_id, exp, sig) or exp * 1000 <= context.clock.now_ms():
         raise NotFound(GONE)
     found = await context.store.tasks.file(file_id)
     if found is not None and found[0].name == name:
-        return send(request, file_download(found[0], context))
+        return await send(request, await file_download(found[0], context))
     if name != STEMS_ZIP:
         raise NotFound(GONE)
     stems = [item for item in await context.store.tasks.tracks(file_id) if item.track.stem is not None]
-    return send(request, stems_download(stems, context))
+    return await send(request, await stems_download(stems, context))
 
 
-def send(request: Request[Any, Any, Any], download: Download) -> Response[Any]:
-    """200 or 206 with the bytes that are asked for, or 304; to HEAD, the headers of these.
+async def send(request: Request[Any, Any, Any], download: Download) -> Response[Any]:
+    """200 or 206 with the bytes that are asked for, 304, or 307 to the storage; to HEAD, the headers of these.
 
     Raises:
         RangeNotSatisfiable: the bytes that are asked for lie outside the file.
@@ -152,6 +159,9 @@ def send(request: Request[Any, Any, Any], download: Download) -> Response[Any]:
     }
     if etag_matches(request.headers.get("if-none-match"), download.etag):
         return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+    if (address := await download.link(request.method)) is not None:
+        redirect = {"Location": address, "Cache-Control": "no-store", "ETag": download.etag}
+        return Response(b"", status_code=HTTP_307_TEMPORARY_REDIRECT, headers=redirect, media_type=MediaType.TEXT)
     if_range = request.headers.get("if-range")
     wanted = request.headers.get("range") if if_range in (None, download.etag) else None
     try:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pipeline.audio.probe import probe
 from service.context import Context
+from service.keeper import upload_fence
 from service.names import with_suffix
-from service.storage import task_key
+from service.storage import MIME_TYPES
 from service.store.records import NewTrack
 
 FORM_OVERHEAD_BYTES = 1_000_000  # of a form besides its file
@@ -31,7 +32,7 @@ async def stored_source(
 ) -> AsyncIterator[NewTrack]:
     """A received file as the source of the task that the block records; if it does not, the file is deleted again.
 
-    A task that an earlier attempt has recorded keeps the file of that attempt.
+    A task that an earlier attempt has recorded keeps its file.
 
     Args:
         path: the file; gone afterwards, if it is taken.
@@ -41,15 +42,20 @@ async def stored_source(
 
     Raises:
         AudioError: it is no audio that is taken.
+        StorageError: it cannot be stored just now.
     """
     info = await asyncio.to_thread(probe, path, context.settings.decode_limits)
-    # Of this request alone: another attempt at it may be storing the same file under the same id.
-    key = task_key(task_id, f"source-{uuid.uuid4().hex}{info.container.suffix}")
-    stored = await asyncio.to_thread(
-        context.storage.put, path, key=key, role="source", name=with_suffix(name, info.container.suffix), sha256=sha256
-    )
+    suffix, fence = info.container.suffix, upload_fence()
     try:
+        stored = await context.files.keep(
+            path,
+            task_id=task_id,
+            fence=fence,
+            role="source",
+            name=with_suffix(name, suffix),
+            mime_type=MIME_TYPES.get(suffix),
+            sha256=sha256,
+        )
         yield NewTrack(stored, stem=None, duration_s=info.duration_s)
     finally:  # refused, cancelled, or found to be recorded by an earlier attempt: nobody would ever know of this file
-        if not await context.store.tasks.has_file(task_id, key):
-            context.storage.delete(key)
+        await context.files.release(task_id, fence)
