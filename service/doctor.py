@@ -1,6 +1,7 @@
 """What is there and what is missing on this machine."""
 
 import asyncio
+import dataclasses
 import platform
 import shutil
 import tempfile
@@ -13,8 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.audio.ffmpeg import ffmpeg_path
 from pipeline.errors import PipelineError
 from service.db.database import Database
+from service.doorbell import open_doorbell
+from service.errors import ServiceError
 from service.models import model_store, needed_models
 from service.settings import Settings
+from service.storage import open_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ async def examine(settings: Settings) -> list[Finding]:
         _npm(),
         _data_dir(settings.data_dir),
         await _database(settings),
+        *([await _storage(settings)] if settings.storage_url else []),
+        *([await _redis(settings)] if settings.redis_url else []),
     ]
 
 
@@ -101,3 +107,22 @@ async def _database(settings: Settings) -> Finding:
         return Finding("database", False, f"{address}: {error}")
     finally:
         await database.close()
+
+
+async def _storage(settings: Settings) -> Finding:
+    with tempfile.TemporaryDirectory() as folder:  # the data folder is looked at by itself, and not made here
+        try:
+            storage = open_storage(dataclasses.replace(settings, data_dir=Path(folder)))
+        except ServiceError as error:
+            return Finding("storage", False, error.message)
+        found = await storage.check()
+        await storage.close()
+    return Finding("storage", found == "ok", f"{settings.storage_url}: {found}")
+
+
+async def _redis(settings: Settings) -> Finding:
+    doorbell = open_doorbell(settings.redis_url)
+    is_up = await doorbell.is_up()
+    await doorbell.close()
+    detail = "it answers" if is_up else "it does not answer; workers look into the database all the same"
+    return Finding("Redis", is_up, detail)

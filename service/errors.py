@@ -17,11 +17,18 @@
     ├── SourceFetchFailed       451  the source audio could not be fetched
     │   └── AddressRefused      451  an address that must not be reached from here
     ├── Draining                455  the process is about to end, and takes nothing new
+    ├── Unavailable             503  what the service works with, its database first of all, is away just now
+    │   └── StorageError        503  files cannot be stored or read just now; the log says why
+    ├── PassOn                  (internal) the task's next stage is for workers of another queue
     └── LeaseLost               (internal) another worker owns the task now; what this one made is discarded
 
 ``code`` is what the Kie dialect puts in its envelope; each dialect decides the HTTP status from it.  ``name`` is the
 machine-readable name that the native dialect shows, stable like the pipeline's ``code``.
 """
+
+import errno
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ServiceError(Exception):
@@ -207,5 +214,46 @@ class Draining(ServiceError):
         return {"Retry-After": "5"}
 
 
+class Unavailable(ServiceError):
+    """What the service works with is away just now; the request was not carried out."""
+
+    code = 503
+    name = "unavailable"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to try again: a database that restarts is there again by then."""
+        return {"Retry-After": "5"}
+
+
+class StorageError(Unavailable):
+    """Files cannot be stored or read just now.
+
+    Args:
+        detail: why, for whoever runs the service; clients are not shown it.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("The service's storage of files cannot be used just now; try again in a moment.")
+        self.detail = detail
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a file could not be written for want of room: on the disk, of a quota, or under a limit of its size."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
 class LeaseLost(ServiceError):
     """Another worker owns the task now; nothing this one made may be written."""
+
+
+class PassOn(ServiceError):
+    """The task's next stage is for workers of another queue.
+
+    Args:
+        queue: its name.
+    """
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"The next stage is for a worker of the queue {queue}.")
+        self.queue = queue

@@ -1,8 +1,9 @@
 """The weights this service needs, by its settings."""
 
-from pathlib import Path
+from collections.abc import Collection
 
 from pipeline.models.store import ModelStore
+from service.db.models import Queue
 from service.settings import Settings
 
 TRANSCRIPTION_MODELS = ("basic-pitch", "swift-f0")
@@ -18,11 +19,7 @@ def needed_models(settings: Settings) -> tuple[str, ...]:
     return settings.separation_model, *TRANSCRIPTION_MODELS
 
 
-def required_models(settings: Settings) -> dict[str, tuple[Path, ...]]:
-    """The files of every needed model.
-
-    Raises:
-        ModelMissing: one is not in the cache; the message names the command that fetches it.
-    """
-    store = model_store(settings)
-    return {name: store.require(name) for name in needed_models(settings)}
+def models_of_queues(settings: Settings, queues: Collection[str]) -> tuple[str, ...]:
+    """Names of the weights that a worker of these queues needs."""
+    separating = (settings.separation_model,) if Queue.SEPARATION in queues else ()
+    return separating + (TRANSCRIPTION_MODELS if Queue.MIDI in queues else ())

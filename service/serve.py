@@ -1,4 +1,7 @@
-"""``stemscribe serve``: the API in this process, the worker in a second one, both ended by one Ctrl-C."""
+"""``stemscribe serve``: the API in this process, the worker in a second one, both ended by one Ctrl-C.
+
+``stemscribe api`` is the API alone, for a fleet: as many of these as wanted, and workers wherever they are.
+"""
 
 import asyncio
 import contextlib
@@ -8,25 +11,26 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import uvicorn
 
+from service import listening
 from service.api.app import create_app
 from service.context import Context
 from service.keys import create_key
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_WORKER_STOP_S = 30.0  # longer than the worker's own grace
+_WORKER_STOP_S = 10.0  # more than the worker's own grace
 _RESTART_DELAYS_S = (0.5, 1, 2, 5, 10, 30)
 _STEADY_S = 60.0  # a worker that lived this long did not die of its start
 _API_SHUTDOWN_S = 5
 _FIRST_KEY_NAME = "first"
 
 
-class Server(uvicorn.Server):
+class Server(listening.Server):
     """uvicorn, which tells the application that it ends before it waits for open answers to end.
 
     Args:
@@ -43,14 +47,6 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _Server(Server):
-    """With the signals left to us: uvicorn's own handling ends the process before the worker is stopped."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the embedded service until SIGINT or SIGTERM; a second signal ends it at once.
 
@@ -61,25 +57,13 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises:
         SettingsError: the address cannot be listened on.
     """
-    listener = _listen(settings)
-    settings = dataclasses.replace(settings, port=listener.getsockname()[1])
+    settings, listener = _listen(settings)
     context = Context(settings)
     await context.database.upgrade()
     if not await context.store.keys.list():
         announce(f"Your first API key, shown only this once: {await create_key(context, _FIRST_KEY_NAME)}")
-    config = uvicorn.Config(
-        create_app(context), log_config=None, access_log=False, timeout_graceful_shutdown=_API_SHUTDOWN_S
-    )
-    server, supervisor = _Server(config, context.stopping), _WorkerSupervisor(settings)
-
-    def on_signal() -> None:
-        if server.should_exit:
-            server.force_exit = True
-            supervisor.kill()
-        server.should_exit = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    supervisor = _WorkerSupervisor(settings)
+    server = _server(context, on_second_signal=supervisor.kill)
     announce(f"Stemscribe serves {settings.resolved_public_url} (API pages: /schema). Ctrl-C stops it.")
     supervising = asyncio.create_task(supervisor.run())
     try:
@@ -89,17 +73,46 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         await supervising
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        reason = f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}."
-        raise SettingsError(f"{reason} Choose another with --port or STEMSCRIBE_PORT.") from error
-    return listener
+async def serve_api(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run an API without a worker, and without touching the schema, until SIGINT or SIGTERM.
+
+    Args:
+        settings: where and how; port 0 takes a free one.
+        announce: told where it listens.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+    """
+    settings, listener = _listen(settings)
+    context = Context(settings)
+    context.serves_models = False  # workers have them
+    server = _server(context, on_second_signal=lambda: None)
+    announce(f"Stemscribe's API serves {settings.resolved_public_url} (API pages: /schema). Ctrl-C stops it.")
+    await server.serve(sockets=[listener])
+
+
+def _server(context: Context, on_second_signal: Callable[[], None]) -> Server:
+    """The server of a context's application, which a signal ends, and a second one at once."""
+    config = uvicorn.Config(
+        create_app(context), log_config=None, access_log=False, timeout_graceful_shutdown=_API_SHUTDOWN_S
+    )
+    server = Server(config, context.stopping)
+
+    def on_signal() -> None:
+        if server.should_exit:
+            server.force_exit = True
+            on_second_signal()
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return server
+
+
+def _listen(settings: Settings) -> tuple[Settings, socket.socket]:
+    """A socket at the settings' address, and the settings with its port."""
+    listener = listening.listen(settings.host, settings.port, "--port or STEMSCRIBE_PORT")
+    return dataclasses.replace(settings, port=listener.getsockname()[1]), listener
 
 
 class _WorkerSupervisor:
@@ -112,6 +125,7 @@ class _WorkerSupervisor:
     def __init__(self, settings: Settings) -> None:
         # Waiting threads that spin make a segment up to five times slower where others use the cores too.
         self._environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **settings.environment()}
+        self._grace_s = settings.grace_seconds
         self._stopping = asyncio.Event()
         self._worker: asyncio.subprocess.Process | None = None
 
@@ -133,7 +147,7 @@ class _WorkerSupervisor:
     async def _run_once(self) -> str:
         try:
             self._worker = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service.worker", "--supervised",
+                sys.executable, "-m", "service.worker",
                 stdin=asyncio.subprocess.PIPE,
                 env=self._environment,
                 start_new_session=True,  # a terminal's Ctrl-C must not reach its decoders
@@ -152,7 +166,7 @@ class _WorkerSupervisor:
         self._close_stdin()
         if self._worker is not None:
             try:
-                await asyncio.wait_for(self._worker.wait(), _WORKER_STOP_S)
+                await asyncio.wait_for(self._worker.wait(), self._grace_s + _WORKER_STOP_S)
             except TimeoutError:
                 self.kill()
 

@@ -11,6 +11,7 @@ from service.api.headers import header
 from service.context import Context
 from service.db.models import ApiKey
 from service.errors import Unauthorized
+from service.logs import add_field
 
 _REFUSAL = "You do not have access permissions"  # upstream's words; clients look for them
 
@@ -50,4 +51,5 @@ class KeyAuthentication(ASGIMiddleware):
         if key is None:
             raise Unauthorized(_REFUSAL)
         scope["user"] = Caller(key, digest)
+        add_field("key_id", key.id)
         await next_app(scope, receive, send)

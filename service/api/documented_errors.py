@@ -64,6 +64,10 @@ ERRORS = {
             errors.ServiceError, "Something went wrong on our side.",
             "Something went wrong on our side; the request was not carried out.",
         ),
+        DocumentedError(
+            errors.Unavailable, "The database is away, or the service is being stopped or upgraded.",
+            "The service's database cannot be reached just now; the request was not carried out. Try again soon.",
+        ),
     )
 }  # fmt: skip
 
@@ -71,10 +75,9 @@ _OUTSIDE = DocumentedError(  # of downloads only
     errors.RangeNotSatisfiable, "The range lies outside the file.", errors.RangeNotSatisfiable(1024).message
 )
 OF_BODIES = {400, 402, 413}  # what only a request with a body can be answered
-_DRAINING = errors.Draining.code  # a code that upstream made up; where statuses are real it is a 503
-OF_POSTS = {_DRAINING, 503, 409}  # what only a request that makes something can be answered
+OF_POSTS = {errors.Draining.code, 409}  # what only a request that makes something can be answered
 _KIE_CODES = (200, *ERRORS)
-_KIE_REAL = (401, 429, 500)  # with the HTTP status of the same number; every other verdict comes with HTTP 200
+_KIE_REAL = (401, 429, 500, 503)  # with the HTTP status of the same number; every other verdict comes with HTTP 200
 _UPLOAD_STATUSES = (400, 401, 409, 413, 429, 500, 503)  # whatever else is wrong with a request is a 400 here
 _PROBLEM_STATUSES = (400, 401, 402, 404, 409, 413, 422, 429, 500, 503)
 
@@ -83,7 +86,7 @@ def error_of(status: int) -> DocumentedError:
     """The error that is answered with an HTTP status, or a code."""
     if status == errors.RangeNotSatisfiable.code:
         return _OUTSIDE
-    return ERRORS[_DRAINING if status == HTTPStatus.SERVICE_UNAVAILABLE else status]
+    return ERRORS[status]
 
 
 def makes_something(operation: Json) -> bool:
@@ -121,7 +124,7 @@ class Dialect:
 
     def statuses(self, operation: Json, path: str) -> list[int]:
         """The error statuses that an operation can answer with."""
-        wanted = {500}
+        wanted = {500, 503}
         if operation.get("security"):
             wanted |= {401, 429}
         if "requestBody" in operation:

@@ -17,6 +17,7 @@ _HEADERS: Json = {
 _CONTENT_RANGE: Json = {
     "Content-Range": {"description": "Which bytes these are, of how many.", "schema": {"type": "string"}}
 }
+_LOCATION: Json = {"Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri"}}}
 _OUTSIDE: Json = {
     "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "example": NATIVE.example(416)}
 }
@@ -35,6 +36,7 @@ def document_download(operation: Json, method: str) -> None:
         "200": {"description": "The file.", "headers": _HEADERS, **content},
         "206": {"description": "The part that was asked for.", "headers": _HEADERS | _CONTENT_RANGE, **content},
         "304": {"description": "What the client has is the file.", "headers": {"ETag": _HEADERS["ETag"]}},
+        "307": {"description": "The storage has it at this address, for some minutes.", "headers": _LOCATION},
         "416": {"description": "The range lies outside the file.", "headers": _CONTENT_RANGE, **problem},
     }
     operation.setdefault("parameters", []).extend(

@@ -11,6 +11,7 @@ from service.kie.fields import MAX_NAME_LENGTH
 from service.kie.jobs import MODELS
 from service.kie.separation import TYPES
 from service.kie.stem_names import STEM_NAMES
+from service.native.requests import MAX_PRIORITY
 
 Json = dict[str, Any]
 
@@ -89,12 +90,14 @@ _RULES: dict[str, dict[str, Json]] = {
         "stems": _NAMES,
         "instruments": _NAMES,
         "transcriber": _named("Transcriber"),
+        "priority": {"minimum": -MAX_PRIORITY, "maximum": MAX_PRIORITY},
     },
     "TranscriptionForm": {
         "callback_url": _URL,
         "stems": _NAMES,
         "instruments": _NAMES,
         "transcriber": _named("Transcriber"),
+        "priority": {"minimum": -MAX_PRIORITY, "maximum": MAX_PRIORITY},
     },
 }
 

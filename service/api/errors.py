@@ -24,17 +24,30 @@ from service.api.idempotency import REFUSED
 from service.api.incoming import FORM_OVERHEAD_BYTES
 from service.api.multipart import too_large_file
 from service.api.wording import cut, wrong_field
-from service.errors import BadRequest, Invalid, MethodNotAllowed, NotFound, ServiceError, TooLarge
+from service.db.database import is_away
+from service.errors import (
+    BadRequest,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    ServiceError,
+    StorageError,
+    TooLarge,
+    Unavailable,
+    is_full,
+)
 
 _log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1_000_000  # of a request; the largest honest one is a few hundred bytes
 _DISCONNECTED = "client disconnected prematurely"  # all that the framework tells it by
 _PROBLEM_JSON = "application/problem+json"
-_REAL_STATUSES = (401, 405, 429)  # with the envelope; every other business error is HTTP 200, as upstream answers
+# With the envelope; every other business error is HTTP 200, as upstream answers.
+_REAL_STATUSES = (401, 405, 429, 500, 503)
 _CODES_AS_STATUSES = {455: 503, 451: 422}  # where the status is real, of codes that upstream made up or bent
 _UPLOAD_STATUSES = (401, 404, 405, 409, 413, 429, 500, 503)
 _UNEXPECTED = "Something went wrong on our side; the request was not carried out."
+_AWAY = "The service's database cannot be reached just now; the request was not carried out. Try again soon."
 
 Handler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 
@@ -42,6 +55,10 @@ Handler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     """Any exception as one of ours, with a message that may be shown."""
     request.scope["state"][REFUSED] = True
+    if is_full(error):
+        error = StorageError(str(error))
+    if isinstance(error, StorageError):
+        _log.error("%s", error.detail)
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, AudioLimitExceeded):
@@ -68,6 +85,9 @@ def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     if isinstance(error, HTTPException) and error.detail == _DISCONNECTED:
         _log.info("%s %s: the client went away in the middle of its request", request.method, request.url.path)
         return BadRequest("The request broke off.")
+    if is_away(error):
+        _log.error("the database is away: %s", error)
+        return Unavailable(_AWAY)
     _log.error("unexpected error", exc_info=error)
     return ServiceError(_UNEXPECTED)
 
@@ -99,12 +119,11 @@ def _too_large(request: Request[Any, Any, Any]) -> TooLarge:
 
 
 def kie_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """``{"code","msg","data"}``: HTTP 200 for business errors, the real status for 401, 405, 429 and 500."""
+    """``{"code","msg","data"}``: HTTP 200 for business errors, the real status for 401, 405, 429, 500 and 503."""
     known = failure(request, error)
-    real = known.code in _REAL_STATUSES or known.code == HTTP_500_INTERNAL_SERVER_ERROR
     return Response(
         {"code": known.code, "msg": known.message, "data": None},
-        status_code=known.code if real else HTTP_200_OK,
+        status_code=known.code if known.code in _REAL_STATUSES else HTTP_200_OK,
         headers=known.headers,
         media_type=MediaType.JSON,
     )

@@ -7,10 +7,12 @@ from litestar import Response, Router, get
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.errors import ModelError
 from service.api.injection import Injected
-from service.context import Context
-from service.models import required_models
+from service.health import examine
+from service.metrics import CONTENT_TYPE, exposition
+from service.models import needed_models
+
+_PATIENCE_S = 5.0
 
 
 @get("/live", summary="The process answers")
@@ -21,32 +23,27 @@ async def live() -> dict[str, str]:
 
 @get("/ready", summary="Database, storage and weights are there")
 async def ready(context: Injected) -> Response[dict[str, Any]]:
-    """200 when tasks can be accepted and everything a worker needs is there; else 503 with the reason for each part."""
-    checks = {
-        "database": await _database(context),
-        "storage": "ok" if await asyncio.to_thread(context.storage.writable) else "the data folder is not writable",
-        "models": await asyncio.to_thread(_models, context),
-    }
-    good = all(value == "ok" for value in checks.values())
+    """200 when tasks can be accepted; else 503 with the reason for each part.
+
+    Weights are looked for where a worker runs beside this process.  What is degraded, Redis that is away, is no reason.
+    """
+    models = needed_models(context.settings) if context.serves_models else ()
+    readiness = await examine(context, models, context.stopping)
     return Response(
-        {"status": "ok" if good else "unavailable", "checks": checks},
-        status_code=HTTP_200_OK if good else HTTP_503_SERVICE_UNAVAILABLE,
+        readiness.document,
+        status_code=HTTP_200_OK if readiness.good else HTTP_503_SERVICE_UNAVAILABLE,
     )
 
 
-async def _database(context: Context) -> str:
+@get("/metrics", include_in_schema=False)
+async def metrics(context: Injected) -> Response[bytes]:
+    """What Prometheus asks for; a database that is away takes its own figures with it, and no others."""
     try:
-        return "ok" if await context.database.at_head() else "the schema is not at the newest migration"
-    except (SQLAlchemyError, OSError) as error:
-        return f"the database does not answer ({type(error).__name__})"
-
-
-def _models(context: Context) -> str:
-    try:
-        required_models(context.settings)
-    except ModelError as error:
-        return error.message
-    return "ok"
+        async with asyncio.timeout(_PATIENCE_S):
+            statistics = await context.store.statistics.latest()
+    except (SQLAlchemyError, TimeoutError):
+        statistics = None
+    return Response(exposition(statistics, database=True), headers={"Content-Type": CONTENT_TYPE})
 
 
 def health_router() -> Router:

@@ -20,8 +20,12 @@ COMMANDS = {
     "separate": "service.cli.songs",
     "midi": "service.cli.songs",
     "serve": "service.cli.serving",
+    "api": "service.cli.serving",
+    "worker": "service.cli.serving",
     "keys": "service.cli.keys",
     "webhooks": "service.cli.webhooks",
+    "db": "service.cli.db",
+    "storage": "service.cli.storage",
     "models": "service.cli.models",
     "doctor": "service.cli.serving",
 }

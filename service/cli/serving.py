@@ -1,14 +1,17 @@
-"""Commands for whoever runs the service: serve and doctor."""
+"""Commands for whoever runs the service: serve, api, worker and doctor."""
 
 import asyncio
 
 import click
 
+from pipeline.memory import keep_freed_memory
 from service.cli.models import ensure_models
+from service.db.models import Queue
 from service.doctor import examine
 from service.logs import configure_logging
-from service.models import needed_models
+from service.models import models_of_queues, needed_models
 from service.settings import MAX_PORT, load_settings
+from service.shared_metrics import share_metrics
 
 
 @click.command()
@@ -17,12 +20,54 @@ from service.settings import MAX_PORT, load_settings
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Data folder (STEMSCRIBE_DATA_DIR).")
 def serve(host: str | None, port: int | None, data_dir: str | None) -> None:
     """Run the service: API and worker, with an embedded database."""
-    from service.serve import serve as run_service  # the HTTP stack, which `doctor` can do without
-
     settings = load_settings(host=host, port=port, data_dir=data_dir)
     ensure_models(settings, needed_models(settings))
-    configure_logging()
+    configure_logging(settings.log_format)
+    share_metrics(settings.data_dir)  # before they are made, which the next line does
+    from service.serve import serve as run_service  # and the HTTP stack, which `doctor` can do without
+
     asyncio.run(run_service(settings, announce=lambda line: click.echo(line)))
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (STEMSCRIBE_HOST).")
+@click.option("--port", type=click.IntRange(0, MAX_PORT), help="Port to listen on, 0 for a free one (STEMSCRIBE_PORT).")
+def api(host: str | None, port: int | None) -> None:
+    """Run the API alone, in a fleet: tasks are done by `stemscribe worker`."""
+    from service.serve import serve_api
+
+    settings = load_settings(host=host, port=port)
+    configure_logging(settings.log_format)
+    asyncio.run(serve_api(settings, announce=lambda line: click.echo(line)))
+
+
+@click.command()
+@click.option(
+    "--queues",
+    default=",".join(Queue),
+    show_default=True,
+    help="What to do, separated by commas: separation (GPU work), midi (transcription), io (fetching, encoding, "
+    "callbacks).",
+)
+def worker(queues: str) -> None:
+    """Run a worker, in a fleet: any number of them, on any machines."""
+    from service.worker.process import run_worker
+
+    settings = load_settings()
+    names = _queues(queues)
+    ensure_models(settings, models_of_queues(settings, names))
+    configure_logging(settings.log_format)
+    keep_freed_memory()  # before there are threads
+    asyncio.run(run_worker(settings, names))
+
+
+def _queues(text: str) -> list[Queue]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    known = [queue.value for queue in Queue]
+    if not names or (unknown := [name for name in names if name not in known]):
+        wrong = f"{unknown[0]!r} is no queue. " if names else ""
+        raise click.BadParameter(f"{wrong}Choose from: {', '.join(known)}.", param_hint="--queues")
+    return [Queue(name) for name in dict.fromkeys(names)]
 
 
 @click.command()

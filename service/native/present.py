@@ -14,7 +14,10 @@ from service.prices import credits
 from service.store.records import TaskRecord, TrackFile
 
 # Of a task's parameters, those to show; others are the worker's own, or have a field of their own.
-_OPTIONS = ("stems", "instruments", "transcriber", "model", "type", "stem_name", "stem", "audio_id", "upload_path")
+_OPTIONS = (
+    *("stems", "instruments", "transcriber", "priority", "model"),
+    *("type", "stem_name", "stem", "audio_id", "upload_path"),
+)
 
 
 def iso_time(at_ms: int) -> str:

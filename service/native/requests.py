@@ -1,6 +1,5 @@
 """From native requests to tasks: what is checked, in which order, and how a refusal reads."""
 
-import asyncio
 import binascii
 import dataclasses
 import re
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.models.catalogue import find
+from service import metrics
 from service.api import checks
 from service.api.auth import Caller
 from service.api.checks import check_url, kept_task, track_behind_url
@@ -26,11 +26,12 @@ from service.db.models import LIVE, Dialect, Outbox, Task, TaskKind, TaskStatus
 from service.errors import BadRequest, Conflict, Invalid, TooLarge
 from service.names import clean_name
 from service.native.wire import TranscriptionForm, TranscriptionRequest
-from service.storage import task_key
 from service.store.records import NewTask, TaskRecord
 
 MAX_PAGE = 100
 _CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]{32})")
+MAX_PRIORITY = 100
+_MAX_DIGITS = 12
 _MAX_CURSOR_LENGTH = 100
 _SONG = "Send the song as multipart/form-data with a part named file, or JSON with its url."
 
@@ -42,6 +43,7 @@ class _Wishes:
     """What both forms of the request have in common, checked."""
 
     params: dict[str, Any]
+    priority: int
     callback_url: str | None
 
 
@@ -61,6 +63,7 @@ async def transcribe_upload(chunks: AsyncIterator[bytes], content_type: str, cal
             _listed("stems", form.values.get("stems", ())),
             _listed("instruments", form.values.get("instruments", ())),
             form.fields.get("transcriber"),
+            _number("priority", form.fields.get("priority")),
             form.fields.get("callback_url") or None,
             context,
         )
@@ -74,6 +77,7 @@ async def transcribe_upload(chunks: AsyncIterator[bytes], content_type: str, cal
                     dialect=Dialect.NATIVE,
                     task_id=task_id,
                     params=wishes.params,
+                    priority=wishes.priority,
                     callback_url=wishes.callback_url,
                     source_track_id=str(uuid.uuid4()),
                     source=source,
@@ -92,7 +96,9 @@ async def transcribe_url(chunks: AsyncIterator[bytes], caller: Caller, context: 
     request = await _read_json(chunks)
     if not request.url:
         raise Invalid(f"url is required. {_SONG}", field="url")
-    wishes = await _wishes(request.stems, request.instruments, request.transcriber, request.callback_url, context)
+    wishes = await _wishes(
+        request.stems, request.instruments, request.transcriber, request.priority, request.callback_url, context
+    )
     source = await track_behind_url("url", request.url, caller.key, context)
     if source is None:
         wishes.params["audio_url"] = request.url
@@ -102,6 +108,7 @@ async def transcribe_url(chunks: AsyncIterator[bytes], caller: Caller, context: 
         dialect=Dialect.NATIVE,
         task_id=caller.task_id,
         params=wishes.params,
+        priority=wishes.priority,
         callback_url=wishes.callback_url,
     )
     return await context.store.tasks.create(new.over(source))
@@ -156,7 +163,7 @@ async def find_record(task_id: str, caller: Caller, context: Context, *, with_no
 
 
 async def cancel_or_delete(task_id: str, caller: Caller, context: Context) -> TaskRecord | None:
-    """Cancel a task that has not ended; delete one that has, its files first.
+    """Cancel a task that has not ended; delete one that has, and its files.
 
     Returns:
         The cancelled task, or the one that ended just before it could be; None for a deleted one.
@@ -166,10 +173,10 @@ async def cancel_or_delete(task_id: str, caller: Caller, context: Context) -> Ta
     """
     task = await kept_task(task_id, caller.key, context)
     if task.status in LIVE:
-        await context.store.leases.cancel(task_id)
+        if await context.store.leases.cancel(task_id):
+            metrics.task_finished(task.kind, TaskStatus.CANCELLED)
         return await find_record(task_id, caller, context)
-    await asyncio.to_thread(context.storage.delete, task_key(task.id))
-    await context.store.tasks.delete(task.id)
+    await context.files.delete_task(task.id)
     return None
 
 
@@ -239,18 +246,34 @@ async def _wishes(
     stems: list[str] | None,
     instruments: list[str] | None,
     transcriber: str | None,
+    priority: int | None,
     callback_url: str | None,
     context: Context,
 ) -> _Wishes:
-    params = {
+    params: dict[str, Any] = {
         "stems": _stem_names("stems", stems, context),
         "instruments": _stem_names("instruments", instruments, context),
         "transcriber": checks.known_transcriber("transcriber", transcriber),
         "model": context.settings.separation_model,
     }
+    if priority is not None:
+        if abs(priority) > MAX_PRIORITY:
+            raise Invalid(
+                f"priority must be {-MAX_PRIORITY} to {MAX_PRIORITY}, not {cut(str(priority))}.", field="priority"
+            )
+        params["priority"] = priority
     if callback_url is not None:
         await check_url("callback_url", callback_url, context)
-    return _Wishes(params, callback_url)
+    return _Wishes(params, priority or 0, callback_url)
+
+
+def _number(field: str, text: str | None) -> int | None:
+    if not text:
+        return None
+    try:
+        return int(text[:_MAX_DIGITS])
+    except ValueError:
+        raise Invalid(f"{field} must be a whole number, not {shown(text)}.", field=field) from None
 
 
 def _stem_names(field: str, names: list[str] | None, context: Context) -> list[str] | None:

@@ -174,9 +174,9 @@ async def download_file(request: KeyRequest, context: Injected, task_id: TaskId,
     record = await requests.find_record(task_id, request.user, context, with_notes=False)
     files = present.files(record)
     if name in files:
-        return send(request, file_download(files[name], context))
+        return await send(request, await file_download(files[name], context))
     if name == STEMS_ZIP and record.tracks:
-        return send(request, stems_download(record.tracks, context))
+        return await send(request, await stems_download(record.tracks, context))
     names = [*files, *([STEMS_ZIP] if record.tracks else [])]
     raise NotFound(f"There is no file {shown(name)}; the task has {', '.join(names) or 'none'}.")
 

@@ -50,6 +50,13 @@ Transcriber = Annotated[
         examples=["auto"],
     ),
 ]
+Priority = Annotated[
+    int,
+    Meta(
+        description="Of the key's tasks that wait, those of higher priority are done first; -100 to 100, else 0.",
+        examples=[10],
+    ),
+]
 Stage = Annotated[str | None, Meta(description="What it does now.", examples=["separating"])]
 Eta = Annotated[
     float | None,
@@ -64,6 +71,7 @@ class TranscriptionRequest(Struct, omit_defaults=True, forbid_unknown_fields=Tru
     stems: Stems | None = None
     instruments: Instruments | None = None
     transcriber: Transcriber | None = None
+    priority: Priority | None = None
     callback_url: CallbackUrl | None = None
 
 
@@ -74,6 +82,7 @@ class TranscriptionForm(Struct, kw_only=True):
     stems: Stems | UnsetType = UNSET
     instruments: Instruments | UnsetType = UNSET
     transcriber: Transcriber | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
     callback_url: CallbackUrl | UnsetType = UNSET
 
 

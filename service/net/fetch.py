@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from service.errors import SourceFetchFailed, TooLarge
+from service.errors import SourceFetchFailed, TooLarge, is_full
 from service.names import clean_name
 from service.net.addresses import endpoint
 from service.net.transport import reason_of, vetted_client
@@ -78,6 +78,8 @@ async def fetch(url: str, to: Path, *, allow: Sequence[Network], max_bytes: int,
     except UnicodeError as error:  # httpx, of a redirect
         raise SourceFetchFailed(f"{shown} could not be fetched: it redirects to an invalid host name.") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        if is_full(error):  # nothing of the client's
+            raise
         raise SourceFetchFailed(f"{shown} could not be fetched: {reason_of(error)[:_MAX_REASON_LENGTH]}.") from error
     return Fetched(clean_name(source.path), size, digest.hexdigest())
 

@@ -10,15 +10,20 @@ import logging
 import random
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
+from service import metrics
 from service.callbacks import callback_body, shows_notes
 from service.context import Context
+from service.db.database import is_away
 from service.db.models import Outbox, OutboxState
 from service.errors import ServiceError
+from service.logs import about_fields
 from service.net.transport import reason_of, vetted_client
 from service.store.outbox import origin
+from service.worker.insist import insist
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +35,7 @@ _MAX_RETRY_AFTER_S = 24 * 3600
 _MAX_DIGITS = 9  # int() refuses thousands of them
 _HOLD_MS = 60_000  # longer than an attempt can take
 _POLL_S = 0.25
+_POLL_AFTER_ERROR_S = 2.0
 _MOST_AT_ONCE = 32
 _MOST_PER_ORIGIN = 4  # so that a slow receiver, however much it is owed, leaves room for the others
 _MAX_ERROR_LENGTH = 500
@@ -66,12 +72,18 @@ class Deliverer:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
+                pause_s = _POLL_S
                 try:
                     if await self._start_due():
                         continue  # there may be more
-                except Exception:
-                    _log.exception("callbacks that are due could not be claimed")
-                await asyncio.wait({stopping, *self._running}, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                except Exception as error:
+                    pause_s = _POLL_AFTER_ERROR_S
+                    _log.log(
+                        logging.WARNING if is_away(error) else logging.ERROR,
+                        "callbacks that are due could not be claimed: %s",
+                        error, exc_info=None if is_away(error) else error,
+                    )  # fmt: skip
+                await asyncio.wait({stopping, *self._running}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
             if self._running:
                 await asyncio.wait(self._running)
         finally:
@@ -100,12 +112,18 @@ class Deliverer:
         return list(started)
 
     async def _deliver(self, outbox: Outbox) -> None:
+        with about_fields(task_id=outbox.task_id):
+            await self._try(outbox)
+
+    async def _try(self, outbox: Outbox) -> None:
         try:
             attempt = await self._attempt(outbox)
             state, due_ms = self._next(outbox, attempt)
-            stands = await self._context.store.outbox.settle(
-                outbox, state=state, due_ms=due_ms, status_code=attempt.status_code, error=attempt.error
-            )
+            settle = partial(
+                self._context.store.outbox.settle,
+                outbox, state=state, due_ms=due_ms, status_code=attempt.status_code, error=attempt.error,
+            )  # fmt: skip
+            stands = await insist(settle)  # else what was delivered is sent again when the hold ends
         except Exception:  # the database's; the callback is due again when the hold ends
             _log.exception("callback %s: attempt %d is not recorded", outbox.id, outbox.attempts)
             return
@@ -117,17 +135,23 @@ class Deliverer:
 
     async def _attempt(self, outbox: Outbox) -> Attempt:
         try:
-            return await self._send(outbox)
-        except TimeoutError:
+            attempt = await self._send(outbox)
+        except TimeoutError as error:
+            metrics.callback_attempted(error)
             return Attempt(None, f"no answer within {TIMEOUT_S:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ServiceError, OSError) as error:
+            metrics.callback_attempted(error)
             return Attempt(None, reason_of(error)[:_MAX_ERROR_LENGTH])
         except Exception as error:  # a callback that cannot even be tried must come to its end like any other
+            metrics.callback_attempted(error)
             _log.exception("callback %s of task %s: attempt %d", outbox.id, outbox.task_id, outbox.attempts)
             return Attempt(None, f"unexpected error ({type(error).__name__})")
+        if attempt.status_code is not None:
+            metrics.callback_attempted(attempt.status_code)
+        return attempt
 
     async def _send(self, outbox: Outbox) -> Attempt:
-        record = await self._context.store.tasks.record(outbox.task_id, with_notes=shows_notes)
+        record = await insist(partial(self._context.store.tasks.record, outbox.task_id, with_notes=shows_notes))
         if record is None:
             return Attempt(None, "the task has expired")
         body = callback_body(record, self._context.links)

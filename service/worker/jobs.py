@@ -1,51 +1,33 @@
-"""What each kind of task does: from its source file to an :class:`Outcome`, with nothing written to the database."""
+"""What each kind of task does: from its source file to an :class:`Outcome`.
+
+A stage that is done is recorded for good, with its files; everything else is written by the worker, at the end.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.audio.decode import decode
 from pipeline.audio.probe import probe
 from pipeline.notes import Instrument
-from pipeline.song import SongPipeline
 from pipeline.song_notes import SongNotes
-from pipeline.transcription.choices import AUTO
 from service.context import Context
-from service.db.models import TaskKind
-from service.errors import NotFound, ServiceError
+from service.db.models import InstrumentNotes, Queue, TaskKind
+from service.digests import SEPARATION, TRANSCRIPTION, WAV, only_stem, transcriber_of, wanted_stems
+from service.errors import NotFound
 from service.music import music_of, stored_music
 from service.names import clean_name, with_suffix
 from service.net.fetch import fetch
 from service.notes import encoded_notes, wire_confidence
-from service.storage import task_key
-from service.store.records import Claim, NewFile, NewNotes, NewTrack, Outcome, TrackFile
-from service.worker.progress import JobProgress
-
-if TYPE_CHECKING:
-    from pipeline.separation.stems import StemFile
+from service.storage import MIME_TYPES
+from service.store.records import NewFile, NewNotes, NewStageFile, NewTrack, Outcome, TrackFile
+from service.store.tasks import stems_of
+from service.worker.job import Job
 
 _FETCH_TIMEOUT_S = 300.0
 _SOURCE_GONE = "The source audio no longer exists."
-SEPARATION, TRANSCRIPTION, WAV = "separation", "transcription", "wav"  # stages whose speed is kept
 _SEPARATION_SHARE = 0.9  # of a whole song's time, before anything was measured
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One task being done.
-
-    Attributes:
-        pipeline: resident models; used from one thread at a time.
-        scratch: a folder of the claim's own.
-    """
-
-    context: Context
-    pipeline: SongPipeline
-    claim: Claim
-    scratch: Path
-    progress: JobProgress
 
 
 async def separate(job: Job) -> Outcome:
@@ -56,14 +38,10 @@ async def separate(job: Job) -> Outcome:
         SourceFetchFailed, TooLarge: the source's address does not give it.
         PaymentRequired: the credits do not suffice for audio of its length.
         Cancelled: the job was told to stop.
+        PassOn: the rest is for a worker of another queue.
     """
-    params = job.claim.task.params
-    only = "vocals" if params["type"] == "separate_vocal" else params.get("stem")
-    source = await _source(job)
-    with job.progress.part(SEPARATION):
-        stems = await _separate(job, source, only)
-    tracks = [await _stem_track(job, stem) for stem in stems]
-    return Outcome(tracks=tracks, audio_s=stems[0].duration_s)
+    stems = await _separated(job, await _source(job), only_stem(job.claim.task.params), 1.0)
+    return Outcome(tracks=[_track(stem) for stem in stems], audio_s=stems[0].duration_s)
 
 
 async def transcribe(job: Job) -> Outcome:
@@ -72,23 +50,17 @@ async def transcribe(job: Job) -> Outcome:
     Raises:
         NotFound: the stems are gone.
         Cancelled: the job was told to stop.
+        PassOn: this is for a worker of another queue.
     """
     task = job.claim.task
-    audio_id: str | None = task.params.get("audio_id")
-    tracks = [item for item in await job.context.store.tasks.tracks(task.parent_task_id or "") if item.track.stem]
-    ids = {item.track.stem or "": item.track.id for item in tracks}
-    stems = {item.track.stem or "": job.context.storage.path(item.file.storage_key) for item in tracks}
-    wanted = [stem for stem, track_id in ids.items() if audio_id in (None, track_id)]
+    stems = stems_of(await job.context.store.tasks.tracks(task.parent_task_id or ""))
+    ids = {name: item.track.id for name, item in stems.items()}
+    wanted = wanted_stems(ids, task.params)
     if not wanted:
         raise NotFound(_SOURCE_GONE)
-    with job.progress.part(TRANSCRIPTION):
-        song = await _transcribe(job, stems, wanted)
-    return Outcome(
-        files=await _note_files(job, song),
-        instruments=[_notes(instrument, ids[instrument.stem]) for instrument in song.heard.instruments],
-        audio_s=song.heard.duration_s,
-        music=stored_music(music_of(song.heard)),
-    )
+    files = {name: _Stored(item.file.storage_key, item.file.sha256) for name, item in stems.items()}
+    heard = await _transcribed(job, files, wanted, 1.0)
+    return replace(heard, instruments=[replace(notes, track_id=ids[notes.stem]) for notes in heard.instruments])
 
 
 async def transcribe_song(job: Job) -> Outcome:
@@ -99,22 +71,16 @@ async def transcribe_song(job: Job) -> Outcome:
         SourceFetchFailed, TooLarge: the source's address does not give it.
         PaymentRequired: the credits do not suffice for audio of its length.
         Cancelled: the job was told to stop.
+        PassOn: the rest is for a worker of another queue.
     """
     params = job.claim.task.params
     source = await _source(job)
     share = await _separation_share(job.context)
-    with job.progress.part(SEPARATION, share):
-        stems = await _separate(job, source, None)
-    with job.progress.part(TRANSCRIPTION, 1 - share):
-        song = await _transcribe(job, {stem.name: stem.path for stem in stems}, params["instruments"])
-    kept = [stem for stem in stems if stem.name in (params["stems"] or [stem.name])]
-    return Outcome(
-        tracks=[await _stem_track(job, stem) for stem in kept],
-        files=await _note_files(job, song),
-        instruments=[_notes(instrument, None) for instrument in song.heard.instruments],
-        audio_s=stems[0].duration_s,
-        music=stored_music(music_of(song.heard)),
-    )
+    stems = await _separated(job, source, None, share)
+    files = {stem.stem or "": _Stored(stem.file.storage_key, stem.file.sha256) for stem in stems}
+    heard = await _transcribed(job, files, params["instruments"], 1 - share)
+    kept = [stem for stem in stems if stem.stem in (params["stems"] or [stem.stem])]
+    return replace(heard, tracks=[_track(stem) for stem in kept], audio_s=stems[0].duration_s)
 
 
 async def to_wav(job: Job) -> Outcome:
@@ -124,19 +90,23 @@ async def to_wav(job: Job) -> Outcome:
         AudioError: the source cannot be used.
         PaymentRequired: the credits do not suffice for audio of its length.
         Cancelled: the job was told to stop.
+        PassOn: this is for a worker of another queue.
     """
     source = await _source(job)
+    name = clean_name(f"{Path(source.file.name).stem}.wav")
+    digest = job.digests.wav(source.file.sha256)
+    if (before := await job.result_before(WAV, digest)) is not None:
+        record, files = before
+        return Outcome(files=[replace(file, name=name) for file in files], audio_s=record.task.audio_s)
+    job.needs(Queue.IO)
     out = job.scratch / "audio.wav"  # a name that clients chose is for people, not for paths
+    path = await job.local(source.file.storage_key)
     with job.progress.part(WAV):
         wav = await asyncio.to_thread(
-            job.pipeline.to_wav,
-            job.context.storage.path(source.file.storage_key),
-            out,
-            scratch=job.scratch,
-            on_progress=job.progress.report,
+            job.pipeline.to_wav, path, out, scratch=job.scratch, on_progress=job.progress.report
         )
-    name = clean_name(f"{Path(source.file.name).stem}.wav")
-    return Outcome(files=[await _put(job, out, "wav", name)], audio_s=wav.duration_s)
+    await job.learn(WAV, wav.duration_s)
+    return Outcome(files=[await job.keep(out, "wav", name)], audio_s=wav.duration_s, stage=(WAV, digest))
 
 
 JOBS: dict[TaskKind, Callable[[Job], Awaitable[Outcome]]] = {
@@ -147,26 +117,80 @@ JOBS: dict[TaskKind, Callable[[Job], Awaitable[Outcome]]] = {
 }
 
 
-async def _separate(job: Job, source: TrackFile, only: str | None) -> "tuple[StemFile, ...]":
-    return await asyncio.to_thread(
-        job.pipeline.separate,
-        job.context.storage.path(source.file.storage_key),
-        job.scratch / "stems",
-        only=only,
-        scratch=job.scratch,
-        on_progress=job.progress.report,
-    )
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Where a stem lies, and what is in it."""
+
+    storage_key: str
+    sha256: str
 
 
-async def _transcribe(job: Job, stems: dict[str, Path], wanted: Collection[str] | None) -> SongNotes:
-    return await asyncio.to_thread(
-        job.pipeline.transcribe,
-        stems,
-        job.scratch / "notes",
-        wanted=wanted,
-        transcriber=job.claim.task.params.get("transcriber", AUTO),
-        scratch=job.scratch,
-        on_progress=job.progress.report,
+async def _separated(job: Job, source: TrackFile, only: str | None, share: float) -> list[NewStageFile]:
+    """Stored stems of a source: of an earlier attempt or another task, or made now.
+
+    Args:
+        only: the one stem to split off; None for all.
+        share: how much of the job's time that takes, 0-1.
+    """
+    digest = job.digests.separation(source.file.sha256, only)
+    if (before := await job.made_before(SEPARATION, digest)) is not None:
+        job.progress.skip(share)
+        return before
+    job.needs(Queue.SEPARATION)
+    path = await job.local(source.file.storage_key)
+    with job.progress.part(SEPARATION, share):
+        stems = await asyncio.to_thread(
+            job.pipeline.separate,
+            path,
+            job.scratch / "stems",
+            only=only,
+            scratch=job.scratch,
+            on_progress=job.progress.report,
+        )
+    await job.learn(SEPARATION, stems[0].duration_s)
+    made = [NewStageFile(await job.keep(stem.path, "stem"), stem.name, stem.duration_s) for stem in stems]
+    await job.insist(lambda: job.context.store.stages.finish(job.claim, SEPARATION, digest, made))
+    return made
+
+
+async def _transcribed(job: Job, stems: Mapping[str, _Stored], wanted: Sequence[str] | None, share: float) -> Outcome:
+    """Notes of stems: of another task with the same ones, or made now.
+
+    Args:
+        stems: by name, all of the song: what is not wanted helps to hear the rest.
+        wanted: names of those whose notes are kept; None for all.
+        share: how much of the job's time that takes, 0-1.
+    """
+    transcriber = transcriber_of(job.claim.task.params)
+    digest = job.digests.transcription({name: stem.sha256 for name, stem in stems.items()}, wanted, transcriber)
+    if (before := await job.result_before(TRANSCRIPTION, digest)) is not None:
+        record, files = before
+        return Outcome(
+            files=[file for file in files if file.role != "stem"],
+            instruments=[_same_notes(row) for row in record.instruments],
+            audio_s=record.task.audio_s,
+            music=record.task.music,
+            stage=(TRANSCRIPTION, digest),
+        )
+    job.needs(Queue.MIDI)
+    paths = {name: await job.local(stem.storage_key) for name, stem in stems.items()}
+    with job.progress.part(TRANSCRIPTION, share):
+        song = await asyncio.to_thread(
+            job.pipeline.transcribe,
+            paths,
+            job.scratch / "notes",
+            wanted=wanted,
+            transcriber=transcriber,
+            scratch=job.scratch,
+            on_progress=job.progress.report,
+        )
+    await job.learn(TRANSCRIPTION, song.heard.duration_s)
+    return Outcome(
+        files=await _note_files(job, song),
+        instruments=[_notes(instrument) for instrument in song.heard.instruments],
+        audio_s=song.heard.duration_s,
+        music=stored_music(music_of(song.heard)),
+        stage=(TRANSCRIPTION, digest),
     )
 
 
@@ -187,8 +211,8 @@ async def _source(job: Job) -> TrackFile:
     if claim.task.audio_s is None:
         audio_s = source.track.duration_s
         if audio_s is None:
-            audio_s = await _measured_s(job, context.storage.path(source.file.storage_key))
-        await context.store.leases.add_length(claim, audio_s)
+            audio_s = await _measured_s(job, await job.local(source.file.storage_key))
+        await job.insist(lambda: context.store.leases.add_length(claim, audio_s))
     return source
 
 
@@ -199,6 +223,7 @@ async def _fetched(job: Job) -> TrackFile:
     url: str | None = task.params.get("audio_url")
     if url is None:
         raise NotFound(_SOURCE_GONE)
+    job.needs(Queue.IO)
     job.progress.report("fetching", 0.0)
     path = job.scratch / "source"
     fetched = await job.progress.unless_stopped(
@@ -212,16 +237,19 @@ async def _fetched(job: Job) -> TrackFile:
     )
     info = await asyncio.to_thread(probe, path, context.settings.decode_limits)
     duration_s = await _measured_s(job, path) if info.duration_s is None else info.duration_s
-    key = task_key(task.id, f"source-{claim.fence}{info.container.suffix}")
-    name = with_suffix(fetched.name, info.container.suffix)
-    stored = await asyncio.to_thread(
-        context.storage.put, path, key=key, role="source", name=name, sha256=fetched.sha256
+    stored = await job.insist(
+        lambda: context.files.keep(
+            path,
+            task_id=task.id,
+            fence=claim.fence,
+            role="source",
+            name=with_suffix(fetched.name, info.container.suffix),
+            mime_type=MIME_TYPES.get(info.container.suffix),
+            sha256=fetched.sha256,
+        )
     )
-    try:
-        return await context.store.leases.add_source(claim, NewTrack(stored, stem=None, duration_s=duration_s))
-    except ServiceError:  # refused, so no row will ever tell of this file
-        await asyncio.to_thread(context.storage.delete, key)
-        raise
+    track = NewTrack(stored, stem=None, duration_s=duration_s)
+    return await job.insist(lambda: context.store.leases.add_source(claim, track))
 
 
 async def _measured_s(job: Job, path: Path) -> float:
@@ -243,18 +271,8 @@ async def _measured_s(job: Job, path: Path) -> float:
     return audio.duration_s
 
 
-async def _put(job: Job, path: Path, role: str, name: str | None = None) -> NewFile:
-    """Store a result under the claim's fence, so that what a dead claim left is known by its number.
-
-    Args:
-        name: the name clients see, where it is not the file's own.
-    """
-    key = task_key(job.claim.task.id, job.claim.fence, path.name)
-    return await asyncio.to_thread(job.context.storage.put, path, key=key, role=role, name=name or path.name)
-
-
-async def _stem_track(job: Job, stem: "StemFile") -> NewTrack:
-    return NewTrack(await _put(job, stem.path, "stem"), stem=stem.name, duration_s=stem.duration_s)
+def _track(stem: NewStageFile) -> NewTrack:
+    return NewTrack(stem.file, stem.stem, stem.duration_s)
 
 
 async def _note_files(job: Job, song: SongNotes) -> list[NewFile]:
@@ -266,17 +284,29 @@ async def _note_files(job: Job, song: SongNotes) -> list[NewFile]:
         "preview": song.preview,
         "beats": song.beats_json,
     }
-    stored = [await _put(job, path, role) for role, path in files.items()]
-    return stored + [await _put(job, path, "stem_midi") for path in song.stem_midi.values()]
+    stored = [await job.keep(path, role) for role, path in files.items()]
+    return stored + [await job.keep(path, "stem_midi") for path in song.stem_midi.values()]
 
 
-def _notes(instrument: Instrument, track_id: str | None) -> NewNotes:
+def _notes(instrument: Instrument) -> NewNotes:
     return NewNotes(
-        track_id=track_id,
+        track_id=None,
         name=instrument.name,
         program=instrument.program,
         is_drum=instrument.is_drum,
         stem=instrument.stem,
         confidence=wire_confidence(instrument.confidence),
         notes=encoded_notes(instrument),
+    )
+
+
+def _same_notes(row: InstrumentNotes) -> NewNotes:
+    return NewNotes(
+        track_id=None,
+        name=row.name,
+        program=row.program,
+        is_drum=row.is_drum,
+        stem=row.stem,
+        confidence=row.confidence or 0.0,
+        notes=row.notes,
     )

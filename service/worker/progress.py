@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from pipeline.errors import Cancelled
 
 T = TypeVar("T")
+_TELLING_FRACTION = 0.05
 
 
 class JobProgress:
@@ -25,6 +27,7 @@ class JobProgress:
         self._share = 1.0  # and the one that is running
         self.stage = "starting"
         self.fraction = 0.0
+        self._started_s = time.monotonic()
         self.stage_seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
@@ -40,6 +43,16 @@ class JobProgress:
         yield
         self.stage_seconds[name] = time.monotonic() - started_s
         self._before += share
+
+    def skip(self, share: float) -> None:
+        """Go past a stage that was done before."""
+        self._before += share
+
+    def remaining_s(self) -> float:
+        """How long the rest should take, from how long it took so far; infinite where that tells nothing."""
+        if self.fraction < _TELLING_FRACTION:
+            return math.inf
+        return (time.monotonic() - self._started_s) * (1 - self.fraction) / self.fraction
 
     def report(self, stage: str, fraction: float) -> None:
         """Say where the job is.
