@@ -53,7 +53,8 @@ def left_over(service: RunningService) -> list[str]:
     """Files of the data folder that belong to nothing: in the scratch folder, or stored without a record."""
     scratch = [path for path in (service.data_dir / "scratch").rglob("*") if path.is_file()]
     with contextlib.closing(sqlite3.connect(service.data_dir / "stemscribe.db")) as connection:
-        known = {key for (key,) in connection.execute("SELECT storage_key FROM files")}
+        rows = connection.execute("SELECT storage_key FROM files UNION SELECT storage_key FROM stage_files")
+        known = {key for (key,) in rows}
     root = service.data_dir / "files"
     stored = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert known <= stored

@@ -88,7 +88,7 @@ async def test_a_record_that_is_gone_is_not_shown(api: Api, monkeypatch: pytest.
     assert (await poll(api, task_id)).json()["code"] == 404
     other = await finished(api, 1)
     assert (await poll(api, other)).json()["code"] == 200
-    await api.context.store.tasks.delete(other)
+    await api.context.files.delete_task(other)
     monkeypatch.setattr(answers, "FRESH_S", 0.0)  # deleted by another process: within a second
     assert (await poll(api, other)).json()["code"] == 404
 

@@ -1,12 +1,12 @@
 """Deaths at bad moments: within a migration, between a commit and its answer, between storing and recording."""
 
 import asyncio
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pipeline.errors import Cancelled
 from service.context import Context
 from service.db.database import Database
 from service.db.models import ApiKey, TaskKind, TaskStatus
-from service.storage import task_key
+from service.errors import StorageError
 from service.store.leases import LeaseStore
 from service.store.records import Claim, NewTask, Outcome
 from service.worker.janitor import Janitor
@@ -27,6 +27,7 @@ from support.audio import wav_bytes
 from support.clock import ManualClock
 from support.pipeline import FakePipeline
 from support.process import environment, stemscribe
+from support.stored import stored_keys
 
 UPGRADE = "import asyncio, sys; from service.db.database import Database; asyncio.run(Database(sys.argv[1]).upgrade())"
 
@@ -82,48 +83,33 @@ async def test_an_upload_that_cannot_be_recorded_leaves_no_file(api: Api, monkey
     monkeypatch.setattr(type(api.context.store.tasks), "create_upload", break_down)
     response = await api.http.post("/api/file-stream-upload", files={"file": wav_bytes()}, headers=api.headers)
     assert response.status_code == 500
-    assert [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()] == []
+    assert await stored_keys(api.context) == []
 
 
-async def test_old_files_without_a_record_are_swept_and_others_are_not(api: Api, clock: ManualClock) -> None:
-    uploaded = await api.upload()
-    context, orphan = api.context, "ef" * 16
-    path = context.storage.scratch_dir / "x"
-    path.write_bytes(b"nobody's")
-    context.storage.put(path, key=task_key(orphan, "source.wav"), role="source", name="x")
-    now_s = clock.now_ms() / 1000
-    for task_id in (orphan, uploaded["taskId"]):
-        os.utime(context.storage.path(task_key(task_id)), (now_s, now_s))
-    janitor = Janitor(context)
-    assert await janitor.delete_orphans() == 0  # it may be an upload in progress
-    clock.advance(3700)
-    assert await janitor.delete_orphans() == 1
-    assert not context.storage.path(task_key(orphan)).exists()
-    assert await api.get_bytes(uploaded["downloadUrl"]) == wav_bytes()
-
-
-async def test_a_record_stays_as_long_as_its_files_cannot_be_deleted(
+async def test_an_expired_record_goes_at_once_and_files_that_cannot_be_deleted_then_go_later(
     api: Api, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uploaded = await api.upload()
     clock.advance(15 * 24 * 3600)
 
-    def busy(_: str) -> None:
-        raise PermissionError("busy")
+    async def busy(_: Collection[str]) -> None:
+        raise StorageError("busy")
 
+    janitor = Janitor(api.context)
     with monkeypatch.context() as patched:
         patched.setattr(api.context.storage, "delete", busy)
-        with pytest.raises(PermissionError):
-            await Janitor(api.context).delete_expired()
-    assert await api.context.store.tasks.exists(uploaded["taskId"])
-    assert await Janitor(api.context).delete_expired() == 1
+        assert await janitor.delete_expired() == 1
+        assert await janitor.sweep() == 1
     assert not await api.context.store.tasks.exists(uploaded["taskId"])
+    assert len(await stored_keys(api.context)) == 1
+    assert await janitor.sweep() == 1
+    assert await stored_keys(api.context) == []
+    assert await janitor.sweep() == 0
 
 
 async def test_a_stored_file_that_is_gone_is_not_found(api: Api) -> None:
     uploaded = await api.upload()
-    for path in api.context.storage.files_dir.rglob("source-*.wav"):
-        path.unlink()
+    await api.context.storage.delete(await stored_keys(api.context))
     assert (await api.http.get(api.path_of(uploaded["downloadUrl"]))).status_code == 404
 
 

@@ -190,7 +190,7 @@ async def test_expired_tasks_go_with_all_their_rows(context: Context, key: ApiKe
     assert await context.store.tasks.expired(10) == []
     clock.advance(14 * 24 * 3600)
     assert [task.id for task in await context.store.tasks.expired(10)] == [task_id]
-    await context.store.tasks.delete(task_id)
+    await context.files.delete_task(task_id)
     assert await context.store.tasks.record(task_id) is None
     assert await context.store.tasks.tracks(task_id) == []
     assert await context.store.outbox.claim(10, 1000) == []

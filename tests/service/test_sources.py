@@ -12,12 +12,13 @@ from pipeline.song import Report
 from service.context import Context
 from service.db.models import ApiKey, Task, TaskKind, TaskStatus
 from service.settings import Settings
-from service.storage import task_key
+from service.storage import content_key
 from service.store.records import NewTask, NewTrack, TaskRecord
 from service.worker.worker import Worker
 from support.audio import aac_bytes, wav_bytes
 from support.pipeline import FakePipeline
 from support.servers import answer, http_server
+from support.stored import keep_source, stored_keys
 
 LENGTH_S = 10.0
 ABOUT_LENGTH_S = pytest.approx(LENGTH_S, abs=0.3)  # an encoder fills its first and last frames
@@ -41,9 +42,7 @@ def endless() -> bytes:
 
 async def upload(context: Context, key: ApiKey, content: bytes, name: str, duration_s: float | None = None) -> str:
     """The id of an uploaded track."""
-    path = context.storage.scratch_dir / "incoming"
-    path.write_bytes(content)
-    file = context.storage.put(path, key=task_key("ab" * 16, "source"), role="source", name=name)
+    file = await keep_source(context, "ab" * 16, content, name)
     made = await context.store.tasks.create_upload(
         key_id=key.id, task_id="ab" * 16, track=NewTrack(file, None, duration_s), params={}
     )
@@ -121,8 +120,7 @@ async def test_what_turns_out_too_long_for_the_credits_fails_and_is_refunded(
     failed = (await record(context, task)).task
     assert (failed.status, failed.error_code, failed.error_name) == (TaskStatus.FAILED, 402, "insufficient_credits")
     assert (failed.credits, await spent(context, key), pipeline.calls) == (0, 0, [])
-    stored = [path for path in context.storage.files_dir.rglob("*") if path.is_file()]
-    assert len(stored) == (how == "uploaded")  # a source that nobody paid for is not kept
+    assert len(await stored_keys(context)) == (how == "uploaded")  # a source that nobody paid for is not kept
 
 
 async def test_a_download_counts_for_no_stage_s_speed(
@@ -150,4 +148,4 @@ async def test_a_name_of_any_length_becomes_a_wav(context: Context, key: ApiKey,
     done = await record(context, task)
     assert (done.task.status, done.task.error_message) == (TaskStatus.SUCCEEDED, None)
     [file] = done.files
-    assert (file.name, file.storage_key) == ("曲" * 65 + ".wav", task_key(task.id, 1, "audio.wav"))
+    assert (file.name, file.storage_key) == ("曲" * 65 + ".wav", content_key(file.sha256))

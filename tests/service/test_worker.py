@@ -1,10 +1,12 @@
 """The worker: from a queued task to its end, and what it leaves behind when that end is not a good one."""
 
 import asyncio
+import dataclasses
 import inspect
 import json
 import logging
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -15,13 +17,13 @@ from pipeline.song import Report, SongPipeline
 from service.context import Context
 from service.db.models import ApiKey, Task, TaskKind, TaskStatus
 from service.errors import SourceFetchFailed
-from service.storage import task_key
 from service.store.leases import MAX_ATTEMPTS
 from service.store.records import NewTask, NewTrack, TaskRecord
 from service.worker.janitor import Janitor
 from service.worker.worker import Worker
 from support.clock import ManualClock
 from support.pipeline import FakePipeline
+from support.stored import keep_source, stored_bytes, stored_keys
 
 
 @pytest.fixture
@@ -29,15 +31,8 @@ def worker(context: Context, pipeline: FakePipeline) -> Worker:
     return Worker(context, pipeline, "tester")  # type: ignore[arg-type]  # see the signatures' test
 
 
-def stored_files(context: Context) -> list[str]:
-    root = context.storage.files_dir
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-
-
 async def upload(context: Context, key: ApiKey, content: bytes = b"song" * 100, task_id: str = "ab" * 16) -> TaskRecord:
-    path = context.storage.scratch_dir / "incoming"
-    path.write_bytes(content)
-    file = context.storage.put(path, key=task_key(task_id, "source.wav"), role="source", name="song.wav")
+    file = await keep_source(context, task_id, content)
     return await context.store.tasks.create_upload(
         key_id=key.id, task_id=task_id, track=NewTrack(file, None, 1.0), params={}
     )
@@ -76,7 +71,7 @@ async def test_separation_then_midi(context: Context, key: ApiKey, worker: Worke
     assert separated.task.status == TaskStatus.SUCCEEDED
     assert [item.track.stem for item in separated.tracks] == ["drums", "bass", "other", "vocals"]
     for item in separated.tracks:
-        assert context.storage.path(item.file.storage_key).stat().st_size == item.file.size_bytes
+        assert len(await stored_bytes(context, item.file.storage_key)) == item.file.size_bytes
 
     midi = await context.store.tasks.create(
         NewTask(key_id=key.id, kind=TaskKind.MIDI, params={}, callback_url=None, parent_task_id=separation.id)
@@ -125,14 +120,15 @@ async def test_two_stems_where_they_are_asked_for(context: Context, key: ApiKey,
 
 
 async def test_unusable_audio_fails_at_once_with_its_own_message(context: Context, key: ApiKey, worker: Worker) -> None:
-    task = await queue_separation(context, key, await upload(context, key, b"short"))
+    source = await upload(context, key, b"short")
+    task = await queue_separation(context, key, source)
     await worker.run_once()
     failed = (await record(context, task)).task
     assert (failed.status, failed.error_code, failed.error_message) == (
         TaskStatus.FAILED, 422, "The file breaks off at 0.0 s.",
     )  # fmt: skip
     assert len(await context.store.outbox.claim(10, 1000)) == 1
-    assert stored_files(context) == [f"tasks/ab/{'ab' * 16}/source.wav"]
+    assert await stored_keys(context) == [item.file.storage_key for item in source.tracks]
 
 
 async def test_an_unexpected_error_is_tried_three_times_and_then_told_without_its_insides(
@@ -169,27 +165,47 @@ async def test_what_may_pass_is_tried_again_later(
     assert (await record(context, task)).task.status == TaskStatus.SUCCEEDED
 
 
+def stop_in_the_middle(pipeline: FakePipeline, worker: Worker) -> None:
+    """Let the pipeline tell the worker to stop, and go on with its work until it is told so itself."""
+    loop = asyncio.get_running_loop()
+
+    def stop_now(report: Report) -> None:
+        loop.call_soon_threadsafe(worker.stop)
+        for _ in range(20):
+            time.sleep(0.01)
+            report("separating", 0.6)
+
+    pipeline.during = stop_now
+
+
 async def test_a_worker_that_is_told_to_stop_hands_back_without_an_attempt(
     context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline
 ) -> None:
-    task = await queue_separation(context, key, await upload(context, key))
-
-    def stop_now(report: Report) -> None:
-        worker.stop()
-        report("separating", 0.6)
-
-    pipeline.during = stop_now
+    context.settings = dataclasses.replace(context.settings, grace_seconds=0)
+    source = await upload(context, key)
+    task = await queue_separation(context, key, source)
+    stop_in_the_middle(pipeline, worker)
     await worker.run_once()
     await asyncio.wait_for(worker.run(), 1)  # returns: nothing more is claimed
     back = (await record(context, task)).task
     assert (back.status, back.attempt, back.stage, back.progress) == (TaskStatus.QUEUED, 0, None, 0.0)
-    assert stored_files(context) == [f"tasks/ab/{'ab' * 16}/source.wav"]
+    assert await stored_keys(context) == [item.file.storage_key for item in source.tracks]
+
+
+async def test_a_worker_that_is_told_to_stop_finishes_what_is_nearly_done(
+    context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline
+) -> None:
+    tasks = [await queue_separation(context, key, await upload(context, key)) for _ in range(2)]
+    stop_in_the_middle(pipeline, worker)
+    await asyncio.wait_for(worker.run(), 20)
+    assert [(await record(context, task)).task.status for task in tasks] == [TaskStatus.SUCCEEDED, TaskStatus.QUEUED]
 
 
 async def test_a_worker_that_lost_its_lease_discards_what_it_made(
     context: Context, key: ApiKey, worker: Worker, pipeline: FakePipeline, clock: ManualClock
 ) -> None:
-    task = await queue_separation(context, key, await upload(context, key))
+    source = await upload(context, key)
+    task = await queue_separation(context, key, source)
     loop = asyncio.get_running_loop()
 
     async def lose() -> None:
@@ -201,7 +217,7 @@ async def test_a_worker_that_lost_its_lease_discards_what_it_made(
     await worker.run_once()
     held = (await record(context, task)).task
     assert (held.status, held.lease_owner, held.fence) == (TaskStatus.RUNNING, "heir", 2)
-    assert stored_files(context) == [f"tasks/ab/{'ab' * 16}/source.wav"]
+    assert await stored_keys(context) == [item.file.storage_key for item in source.tracks]
     assert await context.store.outbox.claim(10, 1000) == []
 
 
@@ -212,27 +228,29 @@ async def test_what_a_killed_worker_left_is_gone_after_the_next_attempt(
     task = await queue_separation(context, key, await upload(context, key))
     killed = await context.store.leases.claim("killed")
     assert killed is not None
-    orphan = context.storage.path(task_key(task.id, killed.fence, "drums.flac"))
-    orphan.parent.mkdir(parents=True)
-    orphan.write_bytes(b"half")
+    orphan = context.storage.scratch_dir / "drums.flac"
+    orphan.write_bytes(b"not recorded")
+    kept = await context.files.keep(orphan, task_id=task.id, fence=killed.fence, role="stem", name="drums.flac")
     scratch = context.storage.scratch_dir / f"{task.id}-{killed.fence}"
     scratch.mkdir()
     (scratch / "mix.raw").write_bytes(b"half")
     janitor = Janitor(context)
-    await janitor.reap_leases()
+    await janitor.sweep_scratch()
     assert scratch.exists()  # its lease still runs: it might be alive
     clock.advance(31)
     await janitor.reap_leases()
+    await janitor.sweep_scratch()
     assert not scratch.exists()
     await worker.run_once()
-    assert not orphan.exists()
+    assert not await context.storage.exists(kept.storage_key)
     done = await record(context, task)
     assert (done.task.status, done.task.attempt, done.task.fence) == (TaskStatus.SUCCEEDED, 2, 2)
-    expected = [f"tasks/ab/{'ab' * 16}/source.wav", *(item.file.storage_key for item in done.tracks)]
-    assert stored_files(context) == sorted(expected)
+    assert done.source is not None
+    expected = {item.file.storage_key for item in (done.source, *done.tracks)}
+    assert await stored_keys(context) == sorted(expected)
 
 
-async def test_the_janitor_deletes_expired_tasks_files_first(
+async def test_the_janitor_deletes_expired_tasks_and_their_files(
     context: Context, key: ApiKey, worker: Worker, clock: ManualClock
 ) -> None:
     task = await queue_separation(context, key, await upload(context, key))
@@ -242,7 +260,7 @@ async def test_the_janitor_deletes_expired_tasks_files_first(
     clock.advance(120)
     assert await Janitor(context).delete_expired() == 2
     assert await context.store.tasks.record(task.id) is None
-    assert stored_files(context) == []
+    assert await stored_keys(context) == []
 
 
 async def test_a_stale_half_upload_is_swept_and_a_fresh_one_is_not(context: Context, clock: ManualClock) -> None:
@@ -255,7 +273,7 @@ async def test_a_stale_half_upload_is_swept_and_a_fresh_one_is_not(context: Cont
     now_s = clock.now_ms() / 1000
     os.utime(fresh, (now_s, now_s))
     os.utime(stale, (now_s - 7200, now_s - 7200))
-    await Janitor(context).reap_leases()
+    await Janitor(context).sweep_scratch()
     assert fresh.exists()
     assert not stale.exists()
 

@@ -1,5 +1,6 @@
 """The application under test: the real routes over a real database, with a worker that tests step by hand."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -116,3 +117,8 @@ async def started(api: Api, **fields: str) -> str:
 async def call(api: Api, method: str, path: str, **headers: str) -> httpx.Response:
     """The answer to a request with the key, and with further headers."""
     return await api.http.request(method, path, headers={**api.headers, **headers})
+
+
+def without_reuse(api: Api) -> None:
+    """Let the same work be done again, where a test counts it."""
+    api.context.settings = dataclasses.replace(api.context.settings, reuse_results=False)

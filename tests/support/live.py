@@ -110,6 +110,7 @@ class _Service:
         server.should_exit = True
         await asyncio.gather(*running)
         ended.cancel()
+        await context.close()
 
 
 def _only_loopback(resolve: Any) -> Any:

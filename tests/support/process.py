@@ -42,19 +42,67 @@ def stemscribe(*arguments: str, env: dict[str, str]) -> "subprocess.CompletedPro
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
-@dataclass
-class RunningService:
-    """A service that was started by :func:`running_service`."""
+@dataclass(kw_only=True)
+class Client:
+    """A client with a key of a service, which may have several processes."""
 
-    process: "subprocess.Popen[bytes]"
     base_url: str
     token: str
-    data_dir: Path
-    log: Path
 
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
+
+    def logs(self) -> str:
+        """What the service said last, for messages about what went wrong."""
+        raise NotImplementedError
+
+    def record(self, what: str, task_id: str) -> dict[str, Any]:
+        response = httpx.get(
+            f"{self.base_url}/api/v1/{what}/record-info", params={"taskId": task_id}, headers=self.headers, timeout=30
+        )
+        assert response.json()["code"] == 200, response.text
+        return response.json()["data"]
+
+    def wait(self, what: str, task_id: str, timeout_s: float = 240) -> dict[str, Any]:
+        """Poll until the task has ended."""
+        deadline = time.monotonic() + timeout_s
+        while (record := self.record(what, task_id))["successFlag"] in ("PENDING", 0):
+            assert time.monotonic() < deadline, f"{record}\n{self.logs()}"
+            time.sleep(0.2)
+        return record
+
+    def send(self, content: bytes, name: str = "song.wav", timeout_s: float = 60) -> httpx.Response:
+        """What an upload is answered, whatever that is."""
+        address = f"{self.base_url}/api/file-stream-upload"
+        return httpx.post(address, files={"file": (name, content)}, headers=self.headers, timeout=timeout_s)
+
+    def upload(self, content: bytes, name: str = "song.wav") -> dict[str, Any]:
+        response = self.send(content, name)
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
+
+    def ask(self, what: str, timeout_s: float = 60, **body: str) -> httpx.Response:
+        """What a wish for a task is answered, whatever that is."""
+        address = f"{self.base_url}/api/v1/{what}/generate"
+        return httpx.post(address, json=body, headers=self.headers, timeout=timeout_s)
+
+    def generate(self, what: str, **body: str) -> str:
+        response = self.ask(what, **body)
+        assert response.json()["code"] == 200, response.text
+        return response.json()["data"]["taskId"]
+
+
+@dataclass(kw_only=True)
+class RunningService(Client):
+    """A service that was started by :func:`running_service`."""
+
+    process: "subprocess.Popen[bytes]"
+    data_dir: Path
+    log: Path
+
+    def logs(self) -> str:
+        return self.log.read_text()[-3000:]
 
     def worker(self) -> psutil.Process:
         """The worker process, once it is there."""
@@ -65,34 +113,7 @@ class RunningService:
                     if "service.worker" in child.cmdline():
                         return child
             time.sleep(0.05)
-        raise AssertionError("no worker appeared: " + self.log.read_text()[-2000:])
-
-    def record(self, what: str, task_id: str) -> dict[str, Any]:
-        response = httpx.get(
-            f"{self.base_url}/api/v1/{what}/record-info", params={"taskId": task_id}, headers=self.headers
-        )
-        assert response.json()["code"] == 200, response.text
-        return response.json()["data"]
-
-    def wait(self, what: str, task_id: str, timeout_s: float = 240) -> dict[str, Any]:
-        """Poll until the task has ended."""
-        deadline = time.monotonic() + timeout_s
-        while (record := self.record(what, task_id))["successFlag"] in ("PENDING", 0):
-            assert time.monotonic() < deadline, f"{record}\n{self.log.read_text()[-3000:]}"
-            time.sleep(0.2)
-        return record
-
-    def upload(self, content: bytes, name: str = "song.wav") -> dict[str, Any]:
-        response = httpx.post(
-            f"{self.base_url}/api/file-stream-upload", files={"file": (name, content)}, headers=self.headers, timeout=60
-        )
-        assert response.status_code == 200, response.text
-        return response.json()["data"]
-
-    def generate(self, what: str, **body: str) -> str:
-        response = httpx.post(f"{self.base_url}/api/v1/{what}/generate", json=body, headers=self.headers, timeout=60)
-        assert response.json()["code"] == 200, response.text
-        return response.json()["data"]["taskId"]
+        raise AssertionError("no worker appeared: " + self.logs())
 
     def stop(self, with_signal: signal.Signals = signal.SIGINT) -> int:
         """One Ctrl-C; returns the exit code."""
@@ -101,20 +122,26 @@ class RunningService:
 
 
 @contextlib.contextmanager
-def running_service(data_dir: Path, **settings: str) -> Iterator[RunningService]:
-    """Start ``stemscribe serve`` and wait until it is ready; whatever is left of it is killed at the end."""
+def running_service(data_dir: Path, *, token: str = "", **settings: str) -> Iterator[RunningService]:
+    """Start ``stemscribe serve`` and wait until it is ready; whatever is left of it is killed at the end.
+
+    Args:
+        token: of a key that the data folder has; a new one is made otherwise.
+    """
     port = free_port()
     env = environment(data_dir, **{"port": str(port), "allow_addresses": "127.0.0.0/8", **settings})
-    token = stemscribe("keys", "create", f"tests {secrets.token_hex(8)}", env=env).stdout.strip()
+    token = token or stemscribe("keys", "create", f"tests {secrets.token_hex(8)}", env=env).stdout.strip()
     log = data_dir / "service.log"
     with log.open("wb") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve"], env=env, stdout=log_file, stderr=log_file
         )
-    service = RunningService(process, f"http://127.0.0.1:{port}", token, data_dir, log)
+    service = RunningService(
+        base_url=f"http://127.0.0.1:{port}", token=token, process=process, data_dir=data_dir, log=log
+    )
     family = [psutil.Process(process.pid)]
     try:
-        _await_ready(service)
+        await_ready(service.base_url, process, log)
         family += family[0].children(recursive=True)
         yield service
     finally:
@@ -126,12 +153,13 @@ def running_service(data_dir: Path, **settings: str) -> Iterator[RunningService]
         process.wait(STOP_TIMEOUT_S)
 
 
-def _await_ready(service: RunningService) -> None:
+def await_ready(base_url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Return when an API says that it is ready."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
-        assert service.process.poll() is None, service.log.read_text()
+        assert process.poll() is None, log.read_text()
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{service.base_url}/health/ready", timeout=5).status_code == 200:
+            if httpx.get(f"{base_url}/health/ready", timeout=10).status_code == 200:
                 return
         time.sleep(0.1)
-    raise AssertionError("not ready in time: " + service.log.read_text())
+    raise AssertionError("not ready in time: " + log.read_text())

@@ -1,4 +1,7 @@
-"""A service on a real database, made by the migrations: SQLite and PostgreSQL, each test on both."""
+"""A service of either size, on real components: each test runs embedded and scaled.
+
+Embedded is SQLite and a local folder; scaled is PostgreSQL and S3.  Databases are made by the migrations.
+"""
 
 import asyncio
 import dataclasses
@@ -21,9 +24,12 @@ from service.db.database import Database
 from service.db.models import ApiKey
 from service.keys import create_key
 from service.settings import Settings
+from service.storage import open_storage
 from support.api import Api
 from support.clock import ManualClock
 from support.pipeline import FakePipeline
+from support.redis_server import RedisServer
+from support.s3 import BUCKET, S3Server, s3_server, set_in_environment
 
 TEMPLATE = "stemscribe_template"
 
@@ -78,10 +84,45 @@ def _with_database(url: str, name: str) -> str:
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A private S3 server; what clients of it need is in the environment, of processes that tests start as well."""
+    with (
+        s3_server(tmp_path_factory.mktemp("s3") / "server.log") as server,
+        set_in_environment(server.environment()),
+    ):
+        yield server
+
+
+@pytest.fixture(params=["embedded", "scaled"])
+def size(request: pytest.FixtureRequest) -> str:
+    """Of the service: both, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def storage_url(request: pytest.FixtureRequest, size: str) -> Iterator[str]:
+    """An empty storage of the test's own; "" is the data folder."""
+    if size == "embedded":
+        yield ""
+        return
+    request.getfixturevalue("s3")
+    url = f"s3://{BUCKET}/{uuid.uuid4().hex}"
+    yield url
+    asyncio.run(_empty(url))
+
+
+async def _empty(storage_url: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        storage = open_storage(dataclasses.replace(Settings(), data_dir=Path(folder), storage_url=storage_url))
+        await storage.delete([key async for key in storage.keys("")])
+        await storage.close()
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, size: str, tmp_path: Path) -> Iterator[str]:
     """An empty, migrated database of the test's own."""
-    if request.param == "sqlite":
+    if size == "embedded":
         path = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "test.db")
         yield f"sqlite+aiosqlite:///{path}"
         return
@@ -94,17 +135,28 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
+def redis_url(request: pytest.FixtureRequest, size: str) -> str:
+    """Where tasks are rung for, in a fleet; most tests look for them by themselves."""
+    if size == "embedded":
+        return ""
+    server: RedisServer = request.getfixturevalue("shared_redis")
+    return server.url
+
+
+@pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
+def settings(database_url: str, storage_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return dataclasses.replace(
         Settings(),
         data_dir=tmp_path / "data",
         models_dir=tmp_path / "models",
         database_url=database_url,
+        storage_url=storage_url,
+        redis_url=redis_url,
         public_url="http://stemscribe.test",
         secret="a secret for tests only",
         rate_limit_tasks=0,  # time stands still in tests, and so would the bucket

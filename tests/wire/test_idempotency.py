@@ -23,6 +23,7 @@ from service.store.records import NewTask
 from support.api import CALLBACK, Api
 from support.audio import wav_bytes
 from support.clock import ManualClock
+from support.stored import stored_bytes, stored_keys
 
 GENERATE = "/api/v1/vocal-removal/generate"
 
@@ -92,10 +93,6 @@ async def lose_the_answer(context: Context, clock: ManualClock) -> None:
     async with context.database.write() as session:
         await session.execute(text("UPDATE idempotency SET status_code = NULL, body = NULL"))
     clock.advance(31)
-
-
-def stored_files(api: Api) -> list[Path]:
-    return [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
 
 
 async def test_two_hundred_at_once_make_one_task(api: Api) -> None:
@@ -284,7 +281,7 @@ async def test_a_request_that_was_taken_for_dead_changes_nothing_any_more(
     assert repeat.content == taken_over.content
     assert "idempotent-replayed" in repeat.headers
     assert await api.get_bytes(repeat.json()["data"]["downloadUrl"]) == wav_bytes(length_s)
-    assert len(stored_files(api)) == 1
+    assert len(await stored_keys(api.context)) == 1
     assert await n_tasks(api, TaskKind.UPLOAD) == 1
 
 
@@ -305,7 +302,8 @@ async def test_an_attempt_that_fails_leaves_the_file_of_another(api: Api, contex
     with pytest.raises(Conflict):
         async with attempt():
             raise Conflict("refused")
-    assert [path.read_bytes() for path in stored_files(api)] == [content]
+    [key_of_file] = await stored_keys(context)
+    assert await stored_bytes(context, key_of_file) == content
 
 
 async def test_an_upload_repeated_after_a_crash_finds_the_first_ones_file(
@@ -314,7 +312,7 @@ async def test_an_upload_repeated_after_a_crash_finds_the_first_ones_file(
     first = await upload_form(api.http, api, form_of(wav_bytes()))
     await lose_the_answer(context, clock)
     assert (await upload_form(api.http, api, form_of(wav_bytes()))).json()["data"] == first.json()["data"]
-    assert len(stored_files(api)) == 1
+    assert len(await stored_keys(api.context)) == 1
 
 
 async def test_after_a_crash_another_body_is_a_conflict_and_the_first_goes_on(

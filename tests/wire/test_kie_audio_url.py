@@ -12,6 +12,7 @@ from service.settings import Settings
 from support.api import CALLBACK, Api
 from support.audio import wav_bytes
 from support.servers import answer, http_server
+from support.stored import stored_keys
 
 
 @pytest.fixture
@@ -71,8 +72,7 @@ async def test_what_cannot_be_had_or_heard_fails_with_its_reason(
         done = await api.separated(source={"audioUrl": f"{base}/tune.mp3"})
     assert (done["successFlag"], done["errorCode"]) == ("CREATE_TASK_FAILED", code)
     assert message in done["errorMessage"]
-    stored = [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
-    assert stored == list(api.context.storage.scratch_dir.iterdir()) == []
+    assert await stored_keys(api.context) == list(api.context.storage.scratch_dir.iterdir()) == []
 
 
 async def test_a_link_to_nothing_names_its_field(api: Api) -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.db.models import File, InstrumentNotes, Task
-from support.api import Api
+from support.api import Api, without_reuse
 from wire.refresh_openapi import document
 
 CALLBACK = "http://93.184.215.14/callback"
@@ -107,6 +107,7 @@ async def test_a_transcription_from_before_confidence_was_measured(api: Api) -> 
 
 
 async def test_another_transcriber(api: Api) -> None:
+    without_reuse(api)
     separation = await api.separated()
     await api.transcribed(separation["taskId"], transcriber="basic-pitch")
     assert api.pipeline.calls[-1] == "transcribe with basic-pitch"

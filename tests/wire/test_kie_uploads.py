@@ -2,17 +2,19 @@
 
 import base64
 import dataclasses
+import hashlib
 import ipaddress
-import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from service.settings import Settings
+from service.storage import content_key
 from support.api import Api
 from support.audio import wav_bytes
 from support.servers import answer, http_server
+from support.stored import stored_keys
 
 ANSWER_FIELDS = {
     "success", "fileName", "filePath", "downloadUrl", "fileSize", "mimeType", "uploadedAt", "taskId", "audioId",
@@ -85,8 +87,7 @@ async def test_names_are_only_names(api: Api, name: str) -> None:
     assert shown
     assert "/" not in shown
     assert "\\" not in shown
-    stored = [path for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
-    assert [bool(re.fullmatch(r"source-[0-9a-f]{32}\.wav", path.name)) for path in stored] == [True]
+    assert await stored_keys(api.context) == [content_key(hashlib.sha256(wav_bytes()).hexdigest())]
 
 
 @pytest.mark.parametrize(

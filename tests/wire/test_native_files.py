@@ -1,12 +1,12 @@
 """``GET /v1/tasks/{id}/files/{name}`` and ``stems.zip``: by key and by link, whole and in ranges."""
 
 import io
-import shutil
 import zipfile
 from typing import Any
 
 from support.api import Api
 from support.audio import wav_bytes
+from support.stored import stored_keys
 
 NAMES = {
     "song.mid": ("audio/midi", b"MThd"),
@@ -102,7 +102,7 @@ async def test_a_task_without_files_says_so(api: Api) -> None:
 async def test_files_whose_bytes_are_gone_are_not_found(api: Api) -> None:
     task_id = await done(api)
     links = (await api.get(f"/v1/tasks/{task_id}"))["result"]["files"]
-    shutil.rmtree(api.context.storage.files_dir / "tasks")
+    await api.context.storage.delete(await stored_keys(api.context))
     for name in ("song.mid", "stems.zip"):
         assert (await get(api, task_id, name)).status_code == 404
         assert (await api.http.get(api.path_of(links[name]))).status_code == 404

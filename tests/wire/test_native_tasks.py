@@ -1,19 +1,23 @@
 """``/v1/tasks``: every kind of task in one shape, lists with a cursor, cancel, delete, redelivery."""
 
 import asyncio
+import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 
 from service.context import Context
+from service.errors import StorageError
 from service.keys import create_key
+from service.storage import content_key
 from service.store.leases import LeaseStore
 from service.worker.worker import Worker
 from support.api import CALLBACK, Api, call, started
 from support.audio import wav_bytes
+from support.stored import stored_keys
 
 
 async def until(api: Api, task_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -22,10 +26,6 @@ async def until(api: Api, task_id: str, reached: Callable[[dict[str, Any]], bool
         assert time.monotonic() < deadline, task
         await asyncio.sleep(0.02)
     return task
-
-
-def stored(api: Api) -> list[str]:
-    return [path.name for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
 
 
 async def test_every_kind_of_task_whichever_dialect_made_it(api: Api) -> None:
@@ -217,11 +217,11 @@ async def test_cancel_stops_the_work(api: Api) -> None:
     async with asyncio.timeout(60):
         await working
     assert list(api.context.storage.scratch_dir.iterdir()) == []
-    assert stored(api) == [file for file in stored(api) if file.startswith("source-")]
+    assert await stored_keys(api.context) == [content_key(hashlib.sha256(wav_bytes()).hexdigest())]
     task = await api.get(f"/v1/tasks/{task_id}")
     assert (task["status"], task["result"], task["credits"]) == ("cancelled", None, 0)
     assert (await call(api, "DELETE", f"/v1/tasks/{task_id}")).status_code == 204
-    assert stored(api) == []
+    assert await stored_keys(api.context) == []
 
 
 async def test_a_task_that_ends_before_it_can_be_cancelled_keeps_its_result(
@@ -275,7 +275,7 @@ async def test_deleting_a_task_leaves_no_file(api: Api, kind: str) -> None:
     links = list((await api.get(f"/v1/tasks/{task_id}"))["result"]["files"].values())
     response = await call(api, "DELETE", f"/v1/tasks/{task_id}")
     assert (response.status_code, response.content) == (204, b"")
-    assert stored(api) == []
+    assert await stored_keys(api.context) == []
     for method in ("GET", "DELETE"):
         assert (await call(api, method, f"/v1/tasks/{task_id}")).status_code == 404
     for link in links:
@@ -283,18 +283,20 @@ async def test_deleting_a_task_leaves_no_file(api: Api, kind: str) -> None:
     assert await api.context.store.outbox.claim(10, 0) == []
 
 
-async def test_a_record_stays_as_long_as_its_files_cannot_be_deleted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_files_that_cannot_be_deleted_now_are_deleted_later(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     task_id = await started(api)
     await api.work()
 
-    def busy(_: str) -> None:
-        raise OSError("device busy")
+    async def busy(_: Collection[str]) -> None:
+        raise StorageError("device busy")
 
     with monkeypatch.context() as patch:
         patch.setattr(api.context.storage, "delete", busy)
-        assert (await call(api, "DELETE", f"/v1/tasks/{task_id}")).status_code == 500
-    assert (await api.get(f"/v1/tasks/{task_id}"))["status"] == "succeeded"
-    assert (await call(api, "DELETE", f"/v1/tasks/{task_id}")).status_code == 204
+        assert (await call(api, "DELETE", f"/v1/tasks/{task_id}")).status_code == 204
+    assert (await call(api, "GET", f"/v1/tasks/{task_id}")).status_code == 404
+    assert await stored_keys(api.context) != []
+    assert await api.context.files.sweep() == 1
+    assert await stored_keys(api.context) == []
 
 
 async def test_deliveries_are_shown_and_a_callback_can_be_sent_again(api: Api) -> None:

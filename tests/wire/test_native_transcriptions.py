@@ -13,11 +13,12 @@ from service.db.models import ApiKey, TaskKind
 from service.errors import Conflict
 from service.keys import create_key
 from service.settings import Settings
-from service.store.records import NewFile, NewTask, NewTrack
+from service.store.records import NewTask, NewTrack
 from service.store.tasks import TaskStore
-from support.api import CALLBACK, Api
+from support.api import CALLBACK, Api, without_reuse
 from support.audio import wav_bytes
 from support.servers import answer, http_server
+from support.stored import keep_source, stored_keys
 
 SONG_FILES = {
     "song.mid", "drums.mid", "bass.mid", "other.mid", "notes.csv", "score.musicxml", "piano-roll.svg", "preview.mp3",
@@ -49,10 +50,6 @@ async def send_song(
 
 async def send_json(api: Api, **body: Any) -> httpx.Response:
     return await api.http.post("/v1/transcriptions", json=body, headers=api.headers)
-
-
-def stored(api: Api) -> list[str]:
-    return [path.name for path in api.context.storage.files_dir.rglob("*") if path.is_file()]
 
 
 async def test_one_call_from_a_song_to_everything(api: Api) -> None:
@@ -161,6 +158,7 @@ async def test_some_stems_and_some_instruments(api: Api, lists: dict[str, Any]) 
 
 
 async def test_another_transcriber(api: Api) -> None:
+    without_reuse(api)
     with http_server(lambda handler, _: answer(handler, 200, wav_bytes())) as base:
         assert (await send_song(api, transcriber="basic-pitch")).status_code == 202
         await api.work()
@@ -170,6 +168,17 @@ async def test_another_transcriber(api: Api) -> None:
     response = await send_song(api, transcriber="magic")
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "transcriber")
     assert "one of auto, basic-pitch" in response.json()["detail"]
+
+
+async def test_priority_among_a_key_s_own_tasks(api: Api) -> None:
+    ids = [(await send_song(api, priority=priority)).json()["id"] for priority in ("", "-1", "5", "100")]
+    claims = [await api.context.store.leases.claim("worker") for _ in ids]
+    assert [claim.task.id for claim in claims if claim] == [ids[3], ids[2], ids[0], ids[1]]
+    assert (await api.get(f"/v1/tasks/{ids[3]}"))["input"]["options"]["priority"] == 100
+    for wrong, message in (("-101", "must be -100 to 100, not -101"), ("high", "must be a whole number, not 'high'")):
+        response = await send_song(api, priority=wrong)
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "priority")
+        assert message in response.json()["detail"]
 
 
 async def test_empty_form_fields_are_as_good_as_none(api: Api) -> None:
@@ -231,6 +240,8 @@ async def test_a_link_of_another_key_is_nobodys(api: Api) -> None:
         ({"url": "http://127.0.0.1/a", "instruments": ["Piano"]}, "instruments", "drums, bass, other, vocals"),
         ({"url": "http://127.0.0.1/a", "instruments": [1]}, "instruments", "every item of instruments must be text"),
         ({"url": "http://127.0.0.1/a", "transcriber": "magic"}, "transcriber", "one of auto, basic-pitch"),
+        ({"url": "http://127.0.0.1/a", "priority": 101}, "priority", "priority must be -100 to 100, not 101."),
+        ({"url": "http://127.0.0.1/a", "priority": "high"}, "priority", "priority must be a whole number, not text"),
         ({"url": "http://127.0.0.1/a", "callback_url": ""}, "callback_url", "http or https"),
         ({"url": "http://127.0.0.1/a", "callback_url": "ftp://x"}, "callback_url", "http or https"),
         ({"url": "http://127.0.0.1/a", "callback_url": "http://10.0.0.1/"}, "callback_url", "not a public"),
@@ -286,7 +297,7 @@ async def test_a_song_that_is_refused_leaves_no_file(
     assert response.status_code == status
     assert message in response.json()["detail"]
     assert list(api.context.storage.scratch_dir.iterdir()) == []
-    assert stored(api) == []
+    assert await stored_keys(api.context) == []
     assert (await api.get("/v1/tasks"))["tasks"] == []
 
 
@@ -297,7 +308,7 @@ async def test_a_song_beyond_the_keys_credits_leaves_no_file(api: Api) -> None:
     assert (await send_song(api)).status_code == 202
     refused = await send_song(api)
     assert (refused.status_code, refused.json()["code"]) == (402, "insufficient_credits")
-    assert len(stored(api)) == 1
+    assert len(await stored_keys(api.context)) == 1
 
 
 async def test_a_song_that_cannot_be_recorded_leaves_no_file(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +317,7 @@ async def test_a_song_that_cannot_be_recorded_leaves_no_file(api: Api, monkeypat
 
     monkeypatch.setattr(TaskStore, "create", break_down)
     assert (await send_song(api)).status_code == 500
-    assert stored(api) == []
+    assert await stored_keys(api.context) == []
 
 
 async def test_a_repeat_makes_nothing_twice(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,15 +332,15 @@ async def test_a_repeat_makes_nothing_twice(api: Api, monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setattr(TaskStore, "create", commit_and_break)
         assert (await send_song(api, headers=once)).status_code == 500
-    kept = stored(api)
+    kept = await stored_keys(api.context)
     assert len(kept) == 1  # it was recorded, so it stays
     again = await send_song(api, headers=once)
     assert (again.status_code, again.json()["id"]) == (202, made[0].id)
     assert (await send_song(api, headers=once)).json() == again.json()
-    assert stored(api) == kept
+    assert await stored_keys(api.context) == kept
     other = await send_song(api, wav_bytes(duration_s=2), headers=once)
     assert (other.status_code, other.json()["code"]) == (409, "conflict")
-    assert stored(api) == kept
+    assert await stored_keys(api.context) == kept
     assert len((await api.get("/v1/tasks"))["tasks"]) == 1
     await api.work()
     assert (await api.get(f"/v1/tasks/{made[0].id}"))["status"] == "succeeded"
@@ -347,26 +358,27 @@ async def test_another_file_under_a_promise_that_was_kept_is_refused(api: Api, m
     with monkeypatch.context() as patch:
         patch.setattr(TaskStore, "create", commit_and_break)
         await send_song(api, headers=once)
-    kept = stored(api)
+    kept = await stored_keys(api.context)
     other = await send_song(api, wav_bytes(duration_s=2), headers=once)
     assert (other.status_code, other.json()["detail"]) == (
         409, "This Idempotency-Key was used for a request with another body.",
     )  # fmt: skip
-    assert stored(api) == kept
+    assert await stored_keys(api.context) == kept
 
 
 async def test_under_one_promise_lies_one_file(context: Context, key: ApiKey) -> None:
     """Where the process was killed before it kept the fingerprint of the body."""
 
-    def new(sha256: str) -> NewTask:
-        file = NewFile("source", "song.wav", "audio/wav", "tasks/song.wav", 1, sha256)
+    async def new(content: bytes) -> NewTask:
+        file = await keep_source(context, "1" * 32, content)
         ids = {"task_id": "1" * 32, "source_track_id": str(uuid.UUID(int=1))}
         return NewTask(key_id=key.id, kind=TaskKind.TRANSCRIPTION, source=NewTrack(file, None, 1.0), **ids)
 
-    made = await context.store.tasks.create(new("a" * 64))
-    assert (await context.store.tasks.create(new("a" * 64))).created_ms == made.created_ms
+    made = await context.store.tasks.create(await new(b"a"))
+    assert (await context.store.tasks.create(await new(b"a"))).created_ms == made.created_ms
+    other = await new(b"b")
     with pytest.raises(Conflict, match="used for another file"):
-        await context.store.tasks.create(new("b" * 64))
+        await context.store.tasks.create(other)
 
 
 async def test_a_key_is_needed(api: Api) -> None:

@@ -13,7 +13,7 @@ from litestar.testing import RequestFactory
 
 from service import errors
 from service.api.documentation import complete, example_of, operations
-from service.api.documented_errors import DIALECTS, ERRORS, Dialect
+from service.api.documented_errors import DIALECTS, ERRORS, Dialect, error_of
 from service.api.documented_files import DOWNLOADS
 from service.api.documented_links import LINKS
 from service.api.documented_requests import REQUIRED
@@ -198,7 +198,12 @@ def test_links_lead_to_operations(made: Json) -> None:
 
 def test_the_documented_errors_are_those_that_are_raised(made: Json) -> None:
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and errors.ServiceError in kind.__bases__}
-    kinds -= {errors.LeaseLost, errors.SourceFetchFailed, errors.MethodNotAllowed}  # of no answer, or no operation
+    kinds -= {
+        errors.LeaseLost,
+        errors.PassOn,
+        errors.SourceFetchFailed,
+        errors.MethodNotAllowed,
+    }  # of no answer, or no operation
     kinds -= {errors.RangeNotSatisfiable}  # of downloads, and documented with them
     assert {error.kind for error in ERRORS.values()} == kinds | {errors.ServiceError}
     assert made["components"]["schemas"]["KieCode"]["enum"] == [200, *(kind.code for kind in _by_code(kinds))]
@@ -209,6 +214,7 @@ def test_the_documented_errors_are_those_that_are_raised(made: Json) -> None:
         204,
         206,
         304,
+        307,
         416,
         500,
         503,
@@ -233,9 +239,10 @@ def test_every_error_is_answered_as_documented(dialect: Dialect) -> None:
             continue
         assert shown in documented
         answered.add(response.status_code)
-        if response.status_code in (shown, 200) and (shown != 400 or error.kind is errors.BadRequest):
+        if error is error_of(shown):
             assert response.content == dialect.example(shown)
-        assert ("Retry-After" in response.headers) == (error.kind in (errors.TooManyRequests, errors.Draining))
+        later = (errors.TooManyRequests, errors.Draining, errors.Unavailable)
+        assert ("Retry-After" in response.headers) == (error.kind in later)
     assert answered - {200} == set(dialect.known)
 
 

@@ -127,7 +127,8 @@ async def test_a_misspelled_field_of_a_native_request_is_refused(api: Api) -> No
     as_form = await post(api, "/v1/transcriptions", files={"file": wav_bytes()}, data={"callBackUrl": CALLBACK})
     for answer, first in ((as_json, "url"), (as_form, "file")):
         assert answer.status_code == 422
-        message = f"There is no field 'callBackUrl'; there are {first}, stems, instruments, transcriber, callback_url."
+        fields = f"{first}, stems, instruments, transcriber, priority, callback_url"
+        message = f"There is no field 'callBackUrl'; there are {fields}."
         assert answer.json()["errors"] == [{"field": "callBackUrl", "detail": message}]
     both = await post(api, "/v1/transcriptions", files={"file": wav_bytes()}, data={"url": CALLBACK})
     assert (both.status_code, both.json()["errors"][0]["field"]) == (422, "url")
