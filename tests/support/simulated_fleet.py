@@ -249,7 +249,7 @@ class Fleet:
         self.clock.wake(self.mail)
 
 
-def new_file(role: str, content: str, fence: int) -> NewFile:
+def new_file(role: str, content: str, fence: int = 0) -> NewFile:
     """A file that nobody stores; its key and digest are as if it were."""
     digest = sha256_of(content)
     return NewFile(role, f"{role}.bin", "application/octet-stream", content_key(digest), 1000, digest, fence)

@@ -2,7 +2,7 @@
 
 They claim, renew, finish stages, pass on, hand back and end tasks; some are killed, some stopped, and some freeze for
 longer than their leases last and then go on.  Deliverers are the real ones but for the request itself, which made-up
-receivers answer.
+receivers answer.  Of files there is one row for each stage, and no object: how these are kept is shown elsewhere.
 """
 
 import bisect
@@ -15,15 +15,13 @@ from typing import Any, TypeVar
 from service.db.models import Outbox, OutboxState, Queue, TaskKind
 from service.digests import SEPARATION, TRANSCRIPTION, WAV
 from service.errors import LeaseLost, PassOn
-from service.store.files import Holder
-from service.store.records import Claim, NewFile, NewNotes, NewStageFile, NewTrack, Outcome
+from service.store.records import Claim, NewNotes, NewStageFile, NewTrack, Outcome
 from service.worker.deliveries import Attempt, Deliverer
 from support.simulated_fleet import Fleet, new_file, sha256_of
 
-STEMS = ("drums", "bass", "other", "vocals")
-NOTE_FILES = ("midi", "csv", "musicxml", "piano_roll", "preview", "beats", *("stem_midi",) * len(STEMS))
 RENEW_EVERY_S = 10.0  # a third of the lease; workers that report progress write it every second instead
-POLL_S = 5.0  # with a doorbell
+POLL_S = 20.0  # with a doorbell; real workers look every five seconds, at the cost of a read
+MAIL_POLL_S = 5.0
 T = TypeVar("T")
 
 
@@ -94,7 +92,7 @@ class SimulatedWorker:
             await self._until_up()
             if await deliverer.begin():
                 continue
-            await self._clock.wait(1.0 if deliverer.is_busy else deliverer.pause_s, fleet.mail)
+            await self._clock.wait(MAIL_POLL_S if deliverer.is_busy else deliverer.pause_s, fleet.mail)
 
     async def spend(self, seconds: float) -> None:
         """Let time pass in the worker.
@@ -141,7 +139,6 @@ class SimulatedJob:
     async def attend(self) -> None:
         claim, leases, ledger = self._claim, self._store.leases, self._ledger
         try:
-            await self._time("release", self._fleet.context.files.release(self._task.id, below=claim.fence))
             outcome = await (self._to_wav() if self._song.kind == TaskKind.WAV else self._whole_song())
             ledger.leaves(claim)
             await self._write("succeed", leases.succeed(claim, outcome))
@@ -153,7 +150,7 @@ class SimulatedJob:
                 ledger.returns[self._task.id] += 1
                 ledger.lost[self._task.id] = 0
         except LeaseLost:
-            await self._fleet.context.files.release(self._task.id, fence=claim.fence)
+            ledger.events["tasks left to another worker"] += 1
         except Gone as gone:
             ledger.events[f"tasks {gone.outage.how} in the middle"] += 1
             if gone.outage.how == "stopped":
@@ -182,62 +179,48 @@ class SimulatedJob:
         if not self._ledger.is_stale(self._claim):
             self._ledger.holders[self._task.id] = (fence, now_s + self._fleet.lease_s)
 
-    async def _announce(self, files: Sequence[NewFile], *, only_known: bool = False) -> None:
-        holder = Holder(self._task.id, self._claim.fence)
-        announcing = self._store.files.announce([file.storage_key for file in files], holder, only_known=only_known)
-        await self._time("announce", announcing)
-
     async def _source(self) -> None:
+        if not self._song.by_url:
+            return
         if await self._time("read", self._store.tasks.track(self._task.source_track_id or "")) is None:
             await self._spend(Queue.IO, "fetching")
-            file = new_file("source", f"{self._song.content} source", self._claim.fence)
-            await self._announce([file])
-            track = NewTrack(file, None, self._song.audio_s)
+            track = NewTrack(new_file("source", f"{self._song.content} source"), None, self._song.audio_s)
             await self._write("source", self._store.leases.add_source(self._claim, track))
             self._holds_on()
 
     async def _to_wav(self) -> Outcome:
         await self._source()
         await self._spend(Queue.IO, "writing")
-        file = new_file("wav", f"{self._song.content} wav", self._claim.fence)
-        await self._announce([file])
         digest = self._store.digests.wav(sha256_of(f"{self._song.content} source"))
-        return Outcome(files=[file], audio_s=self._song.audio_s, stage=(WAV, digest))
+        return Outcome(
+            files=[new_file("wav", f"{self._song.content} wav")], audio_s=self._song.audio_s, stage=(WAV, digest)
+        )
 
     async def _whole_song(self) -> Outcome:
         await self._source()
-        stems = await self._stems()
-        contents = {stem.stem or "": stem.file.sha256 for stem in stems}
-        digest = self._store.digests.transcription(contents, None, "auto")
-        before = await self._time("read", self._store.stages.finished_task(TRANSCRIPTION, digest))
-        if before is None:
-            await self._spend(Queue.MIDI, "transcribing")
-        else:
-            self._ledger.events["transcriptions found"] += 1
-        files = [
-            new_file(role, f"{self._song.content} notes {n}", self._claim.fence) for n, role in enumerate(NOTE_FILES)
-        ]
-        await self._announce(files, only_known=before is not None)
-        notes = [NewNotes(None, stem, 0, stem == "drums", stem, 0.9, b"[]") for stem in STEMS]
-        tracks = [NewTrack(stem.file, stem.stem, stem.duration_s) for stem in stems]
-        return Outcome(tracks, files, notes, audio_s=self._song.audio_s, stage=(TRANSCRIPTION, digest))
+        stem = await self._stems()
+        digest = self._store.digests.transcription({"all": stem.file.sha256}, None, "auto")
+        await self._spend(Queue.MIDI, "transcribing")
+        return Outcome(
+            tracks=[NewTrack(stem.file, stem.stem, stem.duration_s)],
+            files=[new_file("midi", f"{self._song.content} notes")],
+            instruments=[NewNotes(None, "Drums", 0, True, "all", 0.9, b"[]")],
+            audio_s=self._song.audio_s,
+            stage=(TRANSCRIPTION, digest),
+        )
 
-    async def _stems(self) -> list[NewStageFile]:
+    async def _stems(self) -> NewStageFile:
         content, claim, stages = self._song.content, self._claim, self._store.stages
         digest = self._store.digests.separation(sha256_of(f"{content} source"), None)
         found = await self._time("read", stages.files(claim, SEPARATION, digest, of_others=True))
-        made = [
-            NewStageFile(new_file("stem", f"{content} {stem}", claim.fence), stem, self._song.audio_s)
-            for stem in STEMS
-        ]  # fmt: skip
+        made = NewStageFile(new_file("stem", f"{content} stems"), "all", self._song.audio_s)
         if found is not None and found[0] == self._task.id:
             return made
         if found is None:
             await self._spend(Queue.SEPARATION, "separating")
         else:
-            self._ledger.events["separations found"] += 1
-        await self._announce([stem.file for stem in made], only_known=found is not None)
-        await self._write("finish stage", stages.finish(claim, SEPARATION, digest, made))
+            self._ledger.events["separations of others found"] += 1
+        await self._write("finish stage", stages.finish(claim, SEPARATION, digest, [made]))
         self._holds_on()
         return made
 
