@@ -7,6 +7,7 @@ that was missed is rung again for as long as its task is due.
 import asyncio
 import json
 import logging
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 _log = logging.getLogger(__name__)
@@ -14,6 +15,7 @@ _log = logging.getLogger(__name__)
 JOB = "attend"  # the name of the arq job; its one argument is the task's id
 _RING_TIMEOUT_S = 2.0
 _BELL_EXPIRES_S = 3600
+_LONG_AGO = datetime.fromtimestamp(1, UTC)
 _QUIET_S = 60.0  # between two complaints about the same outage
 
 
@@ -94,8 +96,16 @@ class ArqDoorbell:
 
         try:
             async with asyncio.timeout(_RING_TIMEOUT_S):
-                # The same id as long as the ring is not answered: who rings again adds nothing.
-                await self.redis.enqueue_job(JOB, task_id, _queue_name=arq_queue(queue), _job_id=f"{queue}:{task_id}")
+                # The same id as long as the ring is not answered: who rings again adds nothing.  Due long ago: by the
+                # clock of this machine, a worker whose own is behind would not hear it before that has come so far.
+                await self.redis.enqueue_job(
+                    JOB,
+                    task_id,
+                    _queue_name=arq_queue(queue),
+                    _job_id=f"{queue}:{task_id}",
+                    _defer_until=_LONG_AGO,
+                    _expires=_BELL_EXPIRES_S,
+                )
         except (RedisError, OSError, TimeoutError) as error:
             now_s = asyncio.get_running_loop().time()
             if now_s > self._complained_s + _QUIET_S:

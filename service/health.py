@@ -61,7 +61,7 @@ async def _patiently(look: Awaitable[str]) -> str:
 
 async def _database(context: Context) -> str:
     try:
-        return _OK if await context.database.at_head() else "the schema is not at the newest migration"
+        return _OK if await context.database.is_usable() else "the schema is not at the newest migration"
     except (SQLAlchemyError, OSError) as error:
         return f"the database does not answer ({type(error).__name__})"
 

@@ -107,6 +107,8 @@ class FileKeeper:
                     await self._storage.delete(keys)
         except (StorageError, SQLAlchemyError) as error:
             _log.warning("task %s: files stay for now: %s", task_id, error)
+            with contextlib.suppress(SQLAlchemyError):  # else an upload's are known to be nobody's in an hour only
+                await self._store.forsake(task_id, fences)
 
     async def delete_task(self, task_id: str) -> None:
         """Delete a task's rows, then every object of it that nothing else refers to."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from service.db.models import Task
 
-_CHATTY = ("httpx", "httpcore", "alembic.runtime.migration", "aiosqlite")
+_CHATTY = ("httpx", "httpcore", "alembic.runtime.migration", "aiosqlite", "arq.worker")
 _OF_REQUESTS = ("method", "route", "status", "ms")  # what an access line has besides its text
 _OWN_FIELDS = ("event", "level", "logger", "exception", "stack", *_OF_REQUESTS)  # shown otherwise, in text
 

@@ -123,6 +123,11 @@ class Database:
         """Whether the schema is the one this code was written for."""
         return await self.revision() == newest_revision()
 
+    async def is_usable(self) -> bool:
+        """Whether the schema is this code's, or one of a version to come, with which it goes on until it is replaced."""
+        revision = await self.revision()
+        return revision == newest_revision() or (revision is not None and revision not in known_revisions())
+
     async def revision(self) -> str | None:
         """The migration that the schema is at; None where there is none yet."""
         async with self._engine.connect() as connection:

@@ -88,6 +88,15 @@ class FileStore:
             await session.execute(sa.delete(PendingFile).where(held, PendingFile.storage_key.in_(keys)))
             yield await _without_referrer(session, keys)
 
+    async def forsake(self, task_id: str, fences: tuple[int, int]) -> None:
+        """Leave what a task's holders have announced to whoever sweeps next; no key is without a row meanwhile."""
+        held = sa.and_(
+            PendingFile.task_id == task_id, PendingFile.fence.between(*fences), PendingFile.fence != FORSAKEN
+        )
+        async with self._database.write() as session:
+            keys = await session.scalars(sa.delete(PendingFile).where(held).returning(PendingFile.storage_key))
+            await forsake(session, task_id, set(keys), self._clock.now_ms())
+
     @asynccontextmanager
     async def unknown(self, keys: Collection[str]) -> AsyncIterator[Sequence[str]]:
         """Those of the keys that no row has, with their locks held."""

@@ -16,6 +16,7 @@ from arq.worker import Worker as ArqWorker
 from arq.worker import func
 from redis.exceptions import RedisError
 
+from service.db.database import is_away
 from service.doorbell import JOB, ArqDoorbell, arq_queue, decode_job, encode_job
 from service.worker.worker import Worker
 
@@ -99,7 +100,14 @@ class Bell:
             await self._worker.start_one()
 
     async def _make_rounds(self, _ctx: dict[Any, Any]) -> None:
-        await self._rounds()
+        try:
+            await self._rounds()
+        except Exception as error:  # the next round comes soon
+            known = is_away(error)
+            _log.log(
+                logging.WARNING if known else logging.ERROR,
+                "no round could be made: %s", error, exc_info=None if known else error,
+            )  # fmt: skip
 
 
 class _ListenerWithRoom(ArqWorker):

@@ -109,7 +109,7 @@ def _chores(context: Context, worker: Worker) -> list[Coroutine[Any, Any, None]]
 async def _start(context: Context) -> None:
     """Wait for the database and for its schema, and set the clock."""
     complained = False
-    while not await insist(context.database.at_head):
+    while not await insist(context.database.is_usable):
         if not complained:
             _log.warning("the database's schema is not this version's: waiting for `stemscribe db upgrade`")
             complained = True

@@ -29,10 +29,12 @@ _log = logging.getLogger(__name__)
 # looks only for what it was not rung for.
 _POLL_S = 0.25
 _POLL_WITH_DOORBELL_S = 5.0
+_POLL_AFTER_ERROR_S = 2.0  # every one is a line in the log
 _RENEWALS_PER_LEASE = 3  # two may be missed before the lease runs out
 _PROGRESS_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.25  # how soon a cancelled task's job is told; a read of one row
 _LOOK_EVERY_IN_A_FLEET_S = 1.0  # of hundreds of jobs at once
+_ABANDON_S = 2.0  # for a database that does not answer
 _FINISH_SHARE = 0.5  # of the grace period, for tasks that are nearly done; the rest is for handing back
 _RETRY_DELAY_MS = 10_000
 # A full disk, or a storage that is away, is nothing of the task's: it waits for the operator, at no attempt's cost.
@@ -97,22 +99,29 @@ class Worker:
     async def abandon(self) -> None:
         """Hand back tasks whose jobs do not stop in time; the fence keeps those from writing anything more."""
         for claim, _ in list(self._running.values()):
-            with contextlib.suppress(LeaseLost):
-                await self._context.store.leases.hand_back(claim)
+            try:
+                async with asyncio.timeout(_ABANDON_S):
+                    await self._context.store.leases.hand_back(claim)
+            except LeaseLost:
+                pass  # it is somebody else's already
+            except Exception as error:  # the process is about to end, and the lease runs out
+                _log.warning("task %s cannot be handed back: %s", claim.task.id, error or type(error).__name__)
 
     async def run(self) -> None:
         """Do tasks until :meth:`stop`."""
         stopped = asyncio.create_task(self.stopping.wait())
         while not self.stopping.is_set():
+            pause_s = self._poll_s
             try:
                 while self.has_room and await self.start_one() is not None:
                     pass
             except Exception as error:  # the loop must outlive it
+                pause_s = max(pause_s, _POLL_AFTER_ERROR_S)
                 _log.log(
                     logging.WARNING if is_away(error) else logging.ERROR,
                     "no task could be claimed: %s", error, exc_info=None if is_away(error) else error,
                 )  # fmt: skip
-            await asyncio.wait({stopped, *self._running}, timeout=self._poll_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopped, *self._running}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
         if self._running:
             await asyncio.wait(self._running)
 

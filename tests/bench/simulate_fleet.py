@@ -55,6 +55,8 @@ BY_URL = 0.4
 MEAN_AUDIO_S = 240.0
 OUTAGES = (("killed", 0.5, 60.0), ("stopped", 0.25, 30.0), ("frozen", 0.25, 90.0))  # share, mean length
 HORIZON_S = 100_000.0
+_TELL_EVERY_S = 300.0
+_UNFLUSHED = "synchronous_commit = off"  # the simulation is not about the disk; bench_claims.py is
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,8 @@ class Figures:
     server: dict[str, float]
 
 
-async def simulate(url: str, folder: Path, scenario: Scenario) -> Figures:
-    """Run a scenario on a migrated database."""
+async def simulate(url: str, folder: Path, scenario: Scenario, *, tells: bool = False) -> Figures:
+    """Run a scenario on a migrated database; where it is asked to, it tells how far it is."""
     settings = Settings(
         database_url=url, data_dir=folder, rate_limit_tasks=0, max_tasks_in_flight=0, secret="of simulations only"
     )
@@ -165,6 +167,8 @@ async def simulate(url: str, folder: Path, scenario: Scenario) -> Figures:
     statements = _counted(context)
     before = await _server_figures(context)
     started_s = time.perf_counter()
+    if tells:
+        clock.start(_tell(fleet))
     with _turns(scenario.fifo):
         await fleet.run(process for worker in workers_of(scenario, fleet) for process in worker.processes())
     wall_s = time.perf_counter() - started_s
@@ -174,6 +178,13 @@ async def simulate(url: str, folder: Path, scenario: Scenario) -> Figures:
     figures.server = {name: after[name] - value for name, value in before.items()}
     await context.close()
     return figures
+
+
+async def _tell(fleet: Fleet) -> None:
+    while not fleet.is_over:
+        await fleet.clock.sleep(_TELL_EVERY_S)
+        ended, virtual = len(fleet.ledger.ended), fleet.clock.now_s / 60
+        print(f"{time.strftime('%X')}: {ended} tasks ended after {virtual:.0f} virtual minutes", file=sys.stderr)
 
 
 @contextmanager
@@ -370,10 +381,10 @@ def main() -> None:
         if options.sqlite:
             url = f"sqlite+aiosqlite:///{folder / 'fleet.db'}"
             asyncio.run(migrate(url))
-            figures = asyncio.run(simulate(url, folder, scenario))
+            figures = asyncio.run(simulate(url, folder, scenario, tells=True))
         else:
-            with running_postgres() as server, migrated_database(server.url) as url:
-                figures = asyncio.run(simulate(url, folder, scenario))
+            with running_postgres() as server, migrated_database(server.url, _UNFLUSHED) as url:
+                figures = asyncio.run(simulate(url, folder, scenario, tells=True))
     show(figures, scenario)
     sys.exit(bool(figures.problems))
 

@@ -131,12 +131,14 @@ async def test_a_job_that_does_not_stop_is_handed_back_and_can_write_nothing_mor
     claim = await context.store.leases.claim("stubborn")
     assert claim is not None
     worker = Worker(context, pipeline, "stubborn")  # type: ignore[arg-type]
-    worker._claim = claim
+    job = asyncio.create_task(asyncio.sleep(0))  # what does not stop
+    worker._running[job] = (claim, JobProgress())
     await worker.abandon()
     record = await context.store.tasks.record(task.id)
     assert record is not None
     assert (record.task.status, record.task.attempt) == (TaskStatus.QUEUED, 0)
     await worker.abandon()  # again: nothing to hand back, nothing breaks
+    await job
 
 
 def test_two_first_commands_at_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import OperationalError
@@ -30,6 +31,16 @@ async def test_migrations_make_exactly_the_tables_that_the_code_declares(databas
         )
     await engine.dispose()
     assert differences == []
+
+
+async def test_a_schema_of_a_version_to_come_is_usable_and_an_old_one_is_not(context: Context) -> None:
+    """So that processes of this version go on while those of the next take their place."""
+    assert await context.database.is_usable()
+    for revision, usable in (("0003", False), ("9999", True)):
+        async with context.database.write() as session:
+            await session.execute(sa.text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+        assert await context.database.is_usable() is usable
+        assert not await context.database.at_head()
 
 
 async def test_at_head_is_false_before_and_true_after_the_migrations(tmp_path: Path) -> None:

@@ -13,10 +13,16 @@ from service.db.database import Database
 
 
 @contextlib.contextmanager
-def migrated_database(server_url: str) -> Iterator[str]:
-    """A new database with the newest schema; gives its address, and drops it at the end."""
+def migrated_database(server_url: str, setting: str = "") -> Iterator[str]:
+    """A new database with the newest schema; gives its address, and drops it at the end.
+
+    Args:
+        setting: ``name = value``, of all its sessions.
+    """
     name = f"bench_{uuid.uuid4().hex}"
     asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    if setting:
+        asyncio.run(_execute(server_url, f"ALTER DATABASE {name} SET {setting}"))
     url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
     asyncio.run(migrate(url))
     try:

@@ -1,4 +1,4 @@
-"""A worker process whose stages only take time: :func:`forked`, or ``python -m support.fake_worker separation,midi,io``.
+"""A worker process whose stages only take time: :func:`forked`, or ``python -m support.fake_worker QUEUE,...``.
 
 The process is the real one in everything but its pipeline.  Its files depend on the song alone, so that runs can be
 compared; what it did, and how often, is told by an append-only file.
@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import sys
@@ -161,6 +162,7 @@ def work(queues: str) -> None:
     """Be such a worker, by the settings in the environment."""
     settings = load_settings()
     configure_logging(settings.log_format)
+    logging.getLogger("arq.worker").setLevel(logging.INFO)  # tells who makes the rounds
     pipeline = SlowPipeline(seconds=float(os.environ[SECONDS]), runs=Path(os.environ[RUNS]))
     asyncio.run(run_worker(settings, queues.split(","), pipeline=pipeline))  # type: ignore[arg-type]
 

@@ -106,6 +106,14 @@ class Receiver:
         answer(handler, 200)
 
 
+@contextlib.contextmanager
+def running_receiver() -> Iterator[Receiver]:
+    """One on loopback."""
+    receiver = Receiver("")
+    with http_server(receiver.take) as receiver.base_url:
+        yield receiver
+
+
 @dataclass(kw_only=True)
 class Fleet(Client):
     """A fleet that was started by :func:`running_fleet`; as a client it talks to its first API.
@@ -292,8 +300,7 @@ def running_fleet(folder: Path, **settings: str) -> Iterator[Fleet]:
         redis = stack.enter_context(running_redis())
         s3 = stack.enter_context(s3_server(folder / "s3.log"))
         gate = stack.enter_context(gate_before(int(s3.endpoint.rsplit(":", 1)[1])))
-        receiver = Receiver("")
-        receiver.base_url = stack.enter_context(http_server(receiver.take))
+        receiver = stack.enter_context(running_receiver())
         given = {
             "secret": "a secret for tests only",
             "database_url": postgres.url,

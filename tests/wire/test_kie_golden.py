@@ -4,12 +4,20 @@ Where a change of the wire is meant, ``python -m pytest tests/wire/test_kie_gold
 read the difference against the contract before it is committed.
 """
 
+import dataclasses
 import json
 
 import pytest
 
+from service.settings import Settings
 from support.api import Api
 from support.golden import FOLDER, Names, exchanges, golden, write_golden
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """So that the same song can be separated well and badly."""
+    return dataclasses.replace(settings, reuse_results=False)
 
 
 async def test_every_exchange_is_the_committed_one(api: Api, request: pytest.FixtureRequest) -> None:
