@@ -50,7 +50,10 @@ class DatabaseClock:
         """Ask the database once; its answer is taken to be of the middle of the time that it took."""
         asked_ms = _steady_ms()
         there_ms = await self._read_ms()
-        ahead_ms = there_ms - (asked_ms + _steady_ms()) // 2
+        answered_ms = _steady_ms()
+        if self._synced and answered_ms - asked_ms > _JUMP_MS:
+            return  # it says too little of when that was
+        ahead_ms = there_ms - (asked_ms + answered_ms) // 2
         if self._synced and abs(ahead_ms - self._ahead_ms) > _JUMP_MS:
             _log.warning("the database's clock was set: it is %+d ms from where it was", ahead_ms - self._ahead_ms)
         self._ahead_ms, self._synced = ahead_ms, True
@@ -58,11 +61,11 @@ class DatabaseClock:
     async def keep(self) -> None:
         """Ask again and again, until cancelled; a database that does not answer leaves the time as it goes."""
         while True:
-            await asyncio.sleep(_SYNC_EVERY_S)
             try:
                 await self.sync()
             except Exception as error:
                 _log.debug("the database's clock could not be read: %s", error)
+            await asyncio.sleep(_SYNC_EVERY_S)
 
 
 def _steady_ms() -> int:

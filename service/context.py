@@ -43,16 +43,21 @@ class Context:
         self.serves_models = True
         self._keeping_time: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Set the clock by the database's, and keep it so until :meth:`close`; for processes that stay."""
-        if isinstance(self.clock, DatabaseClock) and self._keeping_time is None:
+    async def set_clock(self) -> None:
+        """Set the clock by the database's, where that is the one that rules; fails while the database is away."""
+        if isinstance(self.clock, DatabaseClock):
             await self.clock.sync()
+
+    async def start(self) -> None:
+        """Keep the clock by the database's until :meth:`close`; for processes that stay."""
+        if isinstance(self.clock, DatabaseClock) and self._keeping_time is None:
             self._keeping_time = asyncio.create_task(self.clock.keep())
 
     async def close(self) -> None:
         """Close what was opened."""
         if self._keeping_time is not None:
             self._keeping_time.cancel()
+            await asyncio.gather(self._keeping_time, return_exceptions=True)
         await self.doorbell.close()
         await self.storage.close()
         await self.database.close()

@@ -14,6 +14,7 @@ _log = logging.getLogger(__name__)
 
 JOB = "attend"  # the name of the arq job; its one argument is the task's id
 _RING_TIMEOUT_S = 2.0
+_RINGS_AT_ONCE = 8  # each has a connection for its time, and the server many clients
 _BELL_EXPIRES_S = 3600
 _LONG_AGO = datetime.fromtimestamp(1, UTC)
 _QUIET_S = 60.0  # between two complaints about the same outage
@@ -67,6 +68,7 @@ class ArqDoorbell:
             pool, job_serializer=encode_job, job_deserializer=decode_job, expires_extra_ms=_BELL_EXPIRES_S * 1000
         )
         self._rings: set[asyncio.Task[None]] = set()
+        self._few = asyncio.Semaphore(_RINGS_AT_ONCE)
         self._complained_s = float("-inf")
 
     def ring(self, queue: str, task_id: str) -> None:
@@ -95,7 +97,7 @@ class ArqDoorbell:
         from redis.exceptions import RedisError
 
         try:
-            async with asyncio.timeout(_RING_TIMEOUT_S):
+            async with asyncio.timeout(_RING_TIMEOUT_S), self._few:
                 # The same id as long as the ring is not answered: who rings again adds nothing.  Due long ago: by the
                 # clock of this machine, a worker whose own is behind would not hear it before that has come so far.
                 await self.redis.enqueue_job(

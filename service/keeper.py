@@ -65,8 +65,9 @@ class FileKeeper:
             sha256: its digest in hex, where it is known already.
 
         Raises:
-            StorageError: the storage cannot be used just now; the file is as it was.
-            LeaseLost: the holder was taken for dead meanwhile.
+            StorageError: the storage cannot be used just now; the file is as it was.  Or an upload took so long that it
+                was taken for dead.
+            LeaseLost: the claim was taken for dead meanwhile.
         """
         digest = await asyncio.to_thread(file_sha256, path) if sha256 is None else sha256
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
@@ -77,7 +78,8 @@ class FileKeeper:
         with contextlib.suppress(SQLAlchemyError):  # what cannot be asked now, the fence decides when it is recorded
             if not await self._store.is_announced(key, holder):
                 await self._delete_unknown([key])
-                raise LeaseLost(f"task {task_id}: {role} was stored when the claim {fence} was void")
+                what = f"task {task_id}: {role} was stored when its holder {fence} had been taken for dead"
+                raise LeaseLost(what) if fence > FORSAKEN else StorageError(what)
         known_type: str = mime_type or MIME_TYPES.get(path.suffix, "application/octet-stream")
         return NewFile(role, name, known_type, key, size_bytes, digest, fence)
 

@@ -17,9 +17,11 @@ import uvicorn
 
 from service import listening
 from service.api.app import create_app
+from service.chores import every
 from service.context import Context
 from service.keys import create_key
 from service.settings import Settings
+from service.worker.janitor import Janitor
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ _WORKER_STOP_S = 10.0  # more than the worker's own grace
 _RESTART_DELAYS_S = (0.5, 1, 2, 5, 10, 30)
 _STEADY_S = 60.0  # a worker that lived this long did not die of its start
 _API_SHUTDOWN_S = 5
+_SWEEP_EVERY_S = 60.0
 _FIRST_KEY_NAME = "first"
 
 
@@ -88,7 +91,11 @@ async def serve_api(settings: Settings, announce: Callable[[str], None]) -> None
     context.serves_models = False  # workers have them
     server = _server(context, on_second_signal=lambda: None)
     announce(f"Stemscribe's API serves {settings.resolved_public_url} (API pages: /schema). Ctrl-C stops it.")
-    await server.serve(sockets=[listener])
+    sweeping = asyncio.create_task(every(_SWEEP_EVERY_S, Janitor(context).sweep_scratch))  # no worker may be here
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        sweeping.cancel()
 
 
 def _server(context: Context, on_second_signal: Callable[[], None]) -> Server:

@@ -15,6 +15,9 @@ from service.settings import SettingsError
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's
 _METRICS_MODULE = "service.metrics"
+_PROCESSES = ("serve", "worker")
+_TYPES = ("counter", "histogram")  # of the metrics there are: prometheus_client has a file of each
+_FILE_BYTES = 1 << 20  # as it would make them, but sparse: a write for which the disk has no room ends the process
 
 
 def share_metrics(data_dir: Path) -> None:
@@ -37,6 +40,8 @@ def share_metrics(data_dir: Path) -> None:
             if folder == own or not _lives(folder.name):
                 shutil.rmtree(folder)
         own.mkdir()
+        for name in (f"{kind}_{process}.db" for kind in _TYPES for process in _PROCESSES):
+            (own / name).write_bytes(bytes(_FILE_BYTES))
     except OSError as error:
         reason = f"The data folder {data_dir} cannot be used: {error.strerror}."
         raise SettingsError(f"{reason} Choose another: STEMSCRIBE_DATA_DIR.") from error
@@ -56,12 +61,12 @@ def join() -> None:
         return
     from prometheus_client import values
 
-    name = "serve" if folder.name == str(os.getpid()) else "worker"
+    name = _PROCESSES[folder.name != str(os.getpid())]
     values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
 
 
 def _lives(pid: str) -> bool:
-    with contextlib.suppress(ProcessLookupError, ValueError):
+    with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):  # another user's has nothing here
         os.kill(int(pid), 0)
         return True
     return False

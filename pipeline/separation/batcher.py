@@ -103,10 +103,10 @@ class Batcher:
         """Wait for the outcome, or for the turn to run a batch; not longer than until the song's caller is told."""
         lane = ticket.lane
         with self._changed:
-            lane.waits = True
+            lane.waits_for = ticket
             self._changed.wait_for(lambda: ticket.outcome is not None or self._leads_next(lane), _TELL_EVERY_S)
             leads = ticket.outcome is None and self._leads_next(lane)
-            lane.waits = False
+            lane.waits_for = None
             if leads:
                 self._leader = lane
             return leads
@@ -222,8 +222,13 @@ class Lane:
         self.stems = stems
         self.n_to_come = n_segments
         self.pending: list[_Ticket] = []  # those of them that are in no batch yet, in order
-        self.waits = False  # its thread can do nothing but lead a batch, or wait for one
+        self.waits_for: _Ticket | None = None
         self.closed = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether its thread can do nothing but lead a batch, or wait for one."""
+        return self.waits_for is not None and self.waits_for.outcome is None  # with one, it has not woken up yet
 
     @property
     def room(self) -> int:

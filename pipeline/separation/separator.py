@@ -1,6 +1,6 @@
 """A song in, the estimates of its stems out, a piece at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -73,7 +73,7 @@ class Separator:
 
     def stream(
         self, mix: AudioSource, on_progress: OnProgress = unheard, *, stems: Sequence[str] | None = None
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> Generator[NDArray[np.float32]]:
         """Estimate the stems of a mix; memory does not grow with its length.
 
         Each segment is the one that ``demucs.apply.apply_model`` would separate, and the mix is normalised as
@@ -88,7 +88,8 @@ class Separator:
 
         Returns:
             float32 arrays of shape (len(stems), the model's channels, n), in order, of ``mix.n_samples`` together.
-            All zeros for a mix that does not move, such as silence.
+            All zeros for a mix that does not move, such as silence.  Close it when you stop halfway: what is left of
+            this mix would go into others' batches.
 
         Raises:
             ModelError: the model has no such stem, or gives values that are not numbers.
@@ -109,7 +110,7 @@ class Separator:
 
     def _stream(
         self, mix: AudioSource, stems: tuple[int, ...], on_progress: OnProgress
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> Generator[NDArray[np.float32]]:
         segments = plan_segments(mix.n_samples, self.model.segment_samples)
         shape = (len(stems), self.model.channels)
         level = _measure(mix, lambda _measured: on_progress(0.0))

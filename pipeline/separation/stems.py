@@ -2,8 +2,8 @@
 
 import math
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -98,6 +98,7 @@ def separate(
     blocks = _blocks(mix, separator, wanted, scratch, on_progress)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out_dir) as folder, ExitStack() as open_files:
         files = [open_files.enter_context(_StemWriter(name, Path(folder), mix)) for name in (*wanted, *rest)]
+        open_files.enter_context(closing(blocks))
         start = 0
         for block in blocks:
             left = quantise(mix.read(start, block.shape[2]), mix.bits)
@@ -112,16 +113,17 @@ def separate(
 
 def _blocks(
     mix: AudioSource, separator: Separator, wanted: tuple[str, ...], scratch: Path, on_progress: OnProgress
-) -> Iterator[NDArray[np.float32]]:
+) -> Generator[NDArray[np.float32]]:
     """The stems at the rate and with the channels of the mix: float32, shape (n_stems, channels, n)."""
     shape = (len(wanted), mix.channels, -1)
     resampler = StreamResampler(separator.rate_hz, mix.rate_hz, len(wanted) * mix.channels, mix.n_samples)
     share = 0.0 if mix.rate_hz == separator.rate_hz else _RESAMPLING_SHARE
     heard = resample(mix, separator.rate_hz, scratch, part(on_progress, 0.0, share))
-    for block in separator.stream(heard, part(on_progress, share, 1.0), stems=wanted):
-        # A mono mix was heard in every channel; its stems are the mean of what came back.
-        stems = block if mix.channels == block.shape[1] else block.mean(axis=1)
-        yield resampler.push(stems.reshape(-1, block.shape[2])).reshape(shape)
+    with closing(separator.stream(heard, part(on_progress, share, 1.0), stems=wanted)) as stream:
+        for block in stream:
+            # A mono mix was heard in every channel; its stems are the mean of what came back.
+            stems = block if mix.channels == block.shape[1] else block.mean(axis=1)
+            yield resampler.push(stems.reshape(-1, block.shape[2])).reshape(shape)
     yield resampler.finish().reshape(shape)
 
 

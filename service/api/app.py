@@ -33,6 +33,7 @@ async def _context(state: State) -> Context:
 
 @asynccontextmanager
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    await app.state.context.start()
     yield
     await app.state.context.close()
 

@@ -83,7 +83,7 @@ def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     if isinstance(error, SerializationException | UnicodeDecodeError | RecursionError):
         return BadRequest("The body is not valid JSON.")
     if isinstance(error, HTTPException) and error.detail == _DISCONNECTED:
-        _log.info("%s %s: the client went away in the middle of its request", request.method, request.url.path)
+        _log.info("the client went away in the middle of its request")
         return BadRequest("The request broke off.")
     if is_away(error):
         _log.error("the database is away: %s", error)

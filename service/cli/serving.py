@@ -1,6 +1,7 @@
 """Commands for whoever runs the service: serve, api, worker and doctor."""
 
 import asyncio
+import os
 
 import click
 
@@ -58,6 +59,8 @@ def worker(queues: str) -> None:
     ensure_models(settings, models_of_queues(settings, names))
     configure_logging(settings.log_format)
     keep_freed_memory()  # before there are threads
+    # As beside `serve`: threads that spin while they wait are slow wherever others use the cores too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     asyncio.run(run_worker(settings, names))
 
 

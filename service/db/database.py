@@ -24,6 +24,9 @@ import migrations
 _BUSY_TIMEOUT_MS = 15_000
 _WRITE_TURN_S = 60.0
 _WAL_RETRY_S = 0.02
+# A transaction in which nothing happens for so long: its process is frozen, or its machine gone, and its locks stand.
+_LEFT_OPEN_MS = 60_000
+_SLOW_S = 5.0  # for a transaction, which takes milliseconds; few hold locks while S3 deletes something
 _CONNECT_TIMEOUT_S = 10.0  # a server that is cut off answers nothing at all
 # PostgreSQL's classes of errors: connection exception, insufficient resources, operator intervention (57P01 and on:
 # shutting down, crashed, starting up), system error.
@@ -51,15 +54,18 @@ class Database:
             self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", **one)
             self._relaxed_writer = _sqlite_engine(url, "BEGIN IMMEDIATE", "NORMAL", **one)
         else:
-            self._engine = create_async_engine(
-                url, pool_pre_ping=True, hide_parameters=True, connect_args={"timeout": _CONNECT_TIMEOUT_S}
-            )
+            left_open = {"idle_in_transaction_session_timeout": str(_LEFT_OPEN_MS)}
+            options = {"timeout": _CONNECT_TIMEOUT_S, "server_settings": left_open}
+            self._engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
             sa.event.listen(self._engine.sync_engine, "do_connect", _connect)
             self._writer = self._relaxed_writer = self._engine
         self._away_s = float("-inf")
+        self._under_way: dict[object, float] = {}  # transactions, and when they began
+        # One state for a whole transaction: SQLite's have that anyway, and Postgres begins them so at no further cost.
+        reader = self._engine if self.is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._reads, self._durable_writes, self._relaxed_writes = (
             async_sessionmaker(engine, expire_on_commit=False)
-            for engine in (self._engine, self._writer, self._relaxed_writer)
+            for engine in (reader, self._writer, self._relaxed_writer)
         )
 
     @asynccontextmanager
@@ -85,17 +91,28 @@ class Database:
                 yield session
 
     def away_s_ago(self) -> float:
-        """How long it is since this process last found the server away, in seconds; infinite if it never did."""
-        return time.monotonic() - self._away_s
+        """How long it is since this process last found the server away, in seconds; infinite if it never did.
+
+        One that does not come to an answer counts as away: its disk stalls, say, or its machine is being moved.
+        """
+        now_s = time.monotonic()
+        oldest_s = min(self._under_way.values(), default=now_s)
+        return 0.0 if now_s - oldest_s > _SLOW_S else now_s - self._away_s
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:
+        transaction, began_s = object(), time.monotonic()
+        self._under_way[transaction] = began_s
         try:
             yield
         except Exception as error:
             if is_away(error):
                 self._away_s = time.monotonic()
             raise
+        finally:
+            del self._under_way[transaction]
+            if time.monotonic() - began_s > _SLOW_S:
+                self._away_s = time.monotonic()
 
     async def upgrade(self) -> None:
         """Bring the schema to the newest migration.
@@ -124,7 +141,7 @@ class Database:
         return await self.revision() == newest_revision()
 
     async def is_usable(self) -> bool:
-        """Whether the schema is this code's, or one of a version to come, with which it goes on until it is replaced."""
+        """Whether the schema is this code's, or one of a version to come, with which it goes on."""
         revision = await self.revision()
         return revision == newest_revision() or (revision is not None and revision not in known_revisions())
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from service.api.checks import known_transcriber
 from service.api.wording import shown
 from service.context import Context
 from service.db.models import Task, TaskKind, TaskStatus
@@ -48,6 +49,7 @@ async def create_job(job: JobRequest, caller: "Caller", context: Context) -> Tas
         raise Invalid(f"model {given}: one of {', '.join(MODELS.values())}.")
     given_input = job.input or JobInput()
     task_id, audio_id = given_input.task_id, given_input.audio_id
+    known_transcriber(JOBS.field("transcriber"), given_input.transcriber)  # of any model: a wrong one is a mistake
     if job.model == _MIDI:
         midi = MidiRequest(task_id, audio_id, job.call_back_url, given_input.transcriber)
         return await create_midi(midi, job, JOBS, caller, context)

@@ -31,7 +31,7 @@ from service.store.records import NewTask, TaskRecord
 MAX_PAGE = 100
 _CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]{32})")
 MAX_PRIORITY = 100
-_MAX_DIGITS = 12
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 _MAX_CURSOR_LENGTH = 100
 _SONG = "Send the song as multipart/form-data with a part named file, or JSON with its url."
 
@@ -270,10 +270,9 @@ async def _wishes(
 def _number(field: str, text: str | None) -> int | None:
     if not text:
         return None
-    try:
-        return int(text[:_MAX_DIGITS])
-    except ValueError:
-        raise Invalid(f"{field} must be a whole number, not {shown(text)}.", field=field) from None
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise Invalid(f"{field} must be a whole number, not {shown(text)}.", field=field)
+    return int(text)
 
 
 def _stem_names(field: str, names: list[str] | None, context: Context) -> list[str] | None:

@@ -1,12 +1,16 @@
 """What a storage of files is, wherever it lies: objects that appear whole or not at all, named by their content."""
 
+import asyncio
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Coroutine
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 from service.settings import SettingsError
+
+T = TypeVar("T")
 
 BLOCK_BYTES = 1 << 18
 FRESH = timedelta(days=1)  # an object that is no older need not be stored again; see service.storage.lifecycle
@@ -111,6 +115,19 @@ class Storage(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close connections."""
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await what goes on even when it is cancelled, as threads and requests do: who is cancelled waits for its end.
+
+    Else an object would be stored, or deleted, when nobody holds its key any more.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def content_key(sha256: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from service.errors import StorageError
-from service.storage.base import BLOCK_BYTES, Storage, make_usable
+from service.storage.base import BLOCK_BYTES, Storage, make_usable, to_its_end
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class LocalStorage(Storage):
     async def put(self, source: Path, key: str) -> None:
         """Move a file into the storage, durably; one that is there already is replaced by the same content."""
         try:
-            await asyncio.to_thread(self._put, source, self._path(key))
+            await to_its_end(asyncio.to_thread(self._put, source, self._path(key)))
         except OSError as error:
             raise _not_now(error) from error
 
@@ -72,7 +72,7 @@ class LocalStorage(Storage):
     async def delete(self, keys: Collection[str]) -> None:
         """Delete objects, and the folders of tasks that older versions kept them in."""
         try:
-            await asyncio.to_thread(self._delete, keys)
+            await to_its_end(asyncio.to_thread(self._delete, keys))
         except OSError as error:
             raise _not_now(error) from error
 

@@ -18,7 +18,7 @@ from obstore.store import S3Store
 
 from service.errors import StorageError
 from service.settings import SettingsError
-from service.storage.base import BLOCK_BYTES, FRESH, Storage, make_usable
+from service.storage.base import BLOCK_BYTES, FRESH, Storage, make_usable, to_its_end
 from service.storage.presign import Signer
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class S3Storage(Storage):
         if not keys:
             return
         with self._telling("deleting"):
-            await obstore.delete_async(self._brisk, list(keys))
+            await to_its_end(self._delete(keys))
 
     async def keys(self, prefix: str = "") -> AsyncIterator[str]:
         """Keys of all objects below a folder."""
@@ -192,6 +192,9 @@ class S3Storage(Storage):
 
     async def _put(self, source: Path, key: str) -> None:
         await obstore.put_async(self._store, key, source, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+
+    async def _delete(self, keys: Collection[str]) -> None:
+        await obstore.delete_async(self._brisk, list(keys))
 
     async def _is_fresh(self, key: str, size_bytes: int) -> bool:
         age = await self._age(key, size_bytes)

@@ -4,7 +4,7 @@ A claim raises the task's ``fence``; every later write of its holder names that 
 lease (asleep, cut off, killed and resurrected) therefore changes nothing, and learns it by :class:`LeaseLost`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -236,15 +236,16 @@ class LeaseStore:
         async with self._database.write() as session:
             await _guarded(session, claim, {**values, "attempt": attempt})
 
-    async def reap(self, *, alive: str = "") -> Sequence[Task]:
+    async def reap(self, *, alive: Collection[str] = ()) -> Sequence[Task]:
         """Return tasks whose lease ran out to the queue; the third time, fail them.  Returns those tasks.
 
         Args:
-            alive: the worker that asks: its own tasks are not left, whatever the clock says.
+            alive: ids of the tasks that the worker which asks is doing: they are not left, whatever the clock says.
+                What it claimed without ever getting the answer is.
         """
         now = self._clock.now_ms()
         ran_out = sa.or_(Task.lease_until_ms < now, Task.lease_until_ms > now + self._lease_ms + _CLOCK_WENT_BACK_MS)
-        expired = sa.select(Task).where(Task.status == TaskStatus.RUNNING, ran_out, Task.lease_owner != alive)
+        expired = sa.select(Task).where(Task.status == TaskStatus.RUNNING, ran_out, Task.id.not_in(alive))
         async with self._database.read() as session:  # in the order of an index, as in `claim`
             if not (await session.scalars(expired.order_by(Task.lease_until_ms).limit(1))).all():
                 return []

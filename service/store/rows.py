@@ -140,7 +140,8 @@ async def settle_upload(session: AsyncSession, task_id: str, file: NewFile) -> N
 async def forsake(session: AsyncSession, task_id: str, keys: Collection[str], now_ms: int) -> None:
     """Leave objects, the rows of which this transaction deletes, to whoever releases what nobody holds any more."""
     ours = sa.select(PendingFile.storage_key).where(PendingFile.task_id == task_id, PendingFile.fence == FORSAKEN)
-    known = set(await session.scalars(ours.where(PendingFile.storage_key.in_(keys))))
+    ours = ours.where(PendingFile.storage_key.in_(keys)).order_by(PendingFile.storage_key)
+    known = set(await session.scalars(ours.with_for_update()))  # else a release could drop one that is relied on here
     session.add_all(
         PendingFile(storage_key=key, task_id=task_id, fence=FORSAKEN, created_ms=now_ms) for key in set(keys) - known
     )

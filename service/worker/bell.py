@@ -51,6 +51,8 @@ class Bell:
             except (RedisError, OSError, TimeoutError) as error:
                 if self.is_heard:
                     _log.warning("Redis is away (%s): tasks are looked for in the database", error)
+            except Exception:  # arq's; nobody waits for this to end, and so nobody would hear of it
+                _log.exception("the doorbell is not heard for a moment")
             finally:
                 self.is_heard = False
             await asyncio.sleep(_START_AGAIN_S)

@@ -16,6 +16,7 @@ from service.metrics import CONTENT_TYPE, exposition
 from service.models import models_of_queues
 
 _JSON = "application/json"
+_SHUTDOWN_S = 1  # who does not read an answer does not keep the worker from ending
 
 
 @asynccontextmanager
@@ -49,7 +50,10 @@ async def pages(context: Context, queues: Sequence[Queue], stopping: asyncio.Eve
         await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    server = Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_S
+    )
+    server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield

@@ -7,6 +7,8 @@ import logging
 import re
 import secrets
 import shutil
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from service import metrics
@@ -30,11 +32,11 @@ class Janitor:
         first = secrets.randbelow(N_FOLDERS)  # of many workers, each begins elsewhere
         self._parts = itertools.cycle([*range(first, N_FOLDERS), *range(first)])
 
-    async def reap_leases(self, *, alive: str = "") -> int:
+    async def reap_leases(self, *, alive: Collection[str] = ()) -> int:
         """Return tasks of silent workers to the queue, or fail them; returns how many.
 
         Args:
-            alive: the worker of this process, whose own tasks are not left.
+            alive: ids of the tasks that the worker of this process is doing.
         """
         tasks = await self._context.store.leases.reap(alive=alive)
         metrics.leases_expired(len(tasks))
@@ -43,6 +45,7 @@ class Janitor:
             if task.status == TaskStatus.FAILED:
                 metrics.task_finished(task.kind, TaskStatus.FAILED)
                 await self._context.files.release(task.id, below=task.fence + 1)
+                await self._context.files.drop_stages(task.id)
         return len(tasks)
 
     async def delete_expired(self) -> int:
@@ -74,7 +77,7 @@ class Janitor:
         """Delete scratch folders whose claim is over.  They are listed first: a folder made later is not at risk."""
         entries = list(self._context.storage.scratch_dir.iterdir())
         held = await self._context.store.leases.held()
-        oldest_upload_s = self._context.clock.now_ms() / 1000 - _STALE_S
+        oldest_upload_s = time.time() - _STALE_S  # by the clock that files' times are of, whatever the database's says
         for entry in entries:
             match = _JOB_FOLDER.fullmatch(entry.name)
             with contextlib.suppress(FileNotFoundError):  # an upload that ends just now takes its file away

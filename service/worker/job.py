@@ -20,6 +20,8 @@ from service.worker.progress import JobProgress
 
 T = TypeVar("T")
 
+_EARLIER = ("source", "stem")  # files that a task has from before its last stage: each has its own
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -61,8 +63,12 @@ class Job:
         return await self.progress.unless_stopped(insist(act))
 
     async def local(self, storage_key: str) -> Path:
-        """A stored file, to be read."""
-        return await self.context.storage.local(storage_key, self.scratch)
+        """A stored file, to be read; fetched first, if it must be.
+
+        Raises:
+            Cancelled: the job is to stop.
+        """
+        return await self.progress.unless_stopped(self.context.storage.local(storage_key, self.scratch))
 
     async def keep(self, path: Path, role: str, name: str | None = None) -> NewFile:
         """Store a file that was made; ``name`` is the one clients see, where it is not the file's own."""
@@ -98,16 +104,22 @@ class Job:
         return files
 
     async def result_before(self, stage: str, digest: str) -> tuple[TaskRecord, list[NewFile]] | None:
-        """The record of another task that ended with this very stage, and its files; they are this task's, too, now."""
+        """The record of another task that ended with this very stage, and the files that this made.
+
+        They are this task's, too, now.
+        """
         store = self.context.store
         if not self.context.settings.reuse_results:
             return None
         task_id = await store.stages.finished_task(stage, digest)
         record = None if task_id is None else await store.tasks.record(task_id)
-        if record is None or not await self._share([file.storage_key for file in record.files]):
+        if record is None:
+            return None
+        made = [file for file in record.files if file.role not in _EARLIER]
+        if not await self._share([file.storage_key for file in made]):
             return None
         metrics.result_reused(stage)
-        return record, [_new_file(row) for row in record.files]
+        return record, [_new_file(row) for row in made]
 
     async def _share(self, keys: Sequence[str]) -> bool:
         claim = self.claim

@@ -166,7 +166,7 @@ async def _transcribed(job: Job, stems: Mapping[str, _Stored], wanted: Sequence[
     if (before := await job.result_before(TRANSCRIPTION, digest)) is not None:
         record, files = before
         return Outcome(
-            files=[file for file in files if file.role != "stem"],
+            files=files,
             instruments=[_same_notes(row) for row in record.instruments],
             audio_s=record.task.audio_s,
             music=record.task.music,

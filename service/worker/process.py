@@ -8,13 +8,13 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 from pipeline.song import SongPipeline
 from service import metrics
+from service.chores import every
 from service.context import Context
-from service.db.database import is_away
 from service.db.models import Queue
 from service.doorbell import ArqDoorbell
 from service.models import model_store
@@ -92,17 +92,17 @@ async def _work(context: Context, worker: Worker) -> None:
 
 def _chores(context: Context, worker: Worker) -> list[Coroutine[Any, Any, None]]:
     """What is done besides tasks, again and again."""
-    janitor, rounds = Janitor(context), Rounds(context, worker.owner)
-    chores = [_every(_SCRATCH_EVERY_S, janitor.sweep_scratch)]
+    janitor, rounds = Janitor(context), Rounds(context, worker)
+    chores = [every(_SCRATCH_EVERY_S, janitor.sweep_scratch)]
     if isinstance(context.doorbell, ArqDoorbell):
         from service.worker.bell import Bell
 
         bell = Bell(context.doorbell, worker, rounds.make)
-        chores += [bell.run(), _every(_ROUND_EVERY_S, rounds.make, unless=lambda: bell.is_heard)]
+        chores += [bell.run(), every(_ROUND_EVERY_S, rounds.make, unless=lambda: bell.is_heard)]
     else:
-        chores.append(_every(_ROUND_EVERY_S, rounds.make))
+        chores.append(every(_ROUND_EVERY_S, rounds.make))
     if Queue.IO in worker.queues:
-        chores += [_every(_EXPIRE_EVERY_S, janitor.delete_expired), _every(_SWEEP_EVERY_S, janitor.sweep)]
+        chores += [every(_EXPIRE_EVERY_S, janitor.delete_expired), every(_SWEEP_EVERY_S, janitor.sweep)]
     return chores
 
 
@@ -114,22 +114,8 @@ async def _start(context: Context) -> None:
             _log.warning("the database's schema is not this version's: waiting for `stemscribe db upgrade`")
             complained = True
         await asyncio.sleep(_SCHEMA_EVERY_S)
-    await insist(context.start)
-
-
-async def _every(seconds: float, do: Callable[[], Awaitable[object]], unless: Callable[[], bool] = bool) -> None:
-    """Do something again and again; one failed round is logged, not fatal."""
-    while True:
-        try:
-            if not unless():
-                await do()
-        except Exception as error:
-            known = is_away(error)
-            _log.log(
-                logging.WARNING if known else logging.ERROR,
-                "%s failed: %s", getattr(do, "__qualname__", do), error, exc_info=None if known else error,
-            )  # fmt: skip
-        await asyncio.sleep(seconds)
+    await insist(context.set_clock)
+    await context.start()
 
 
 @contextlib.asynccontextmanager

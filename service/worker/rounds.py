@@ -5,6 +5,7 @@ import logging
 from service.context import Context
 from service.db.models import Queue
 from service.worker.janitor import Janitor
+from service.worker.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -16,19 +17,19 @@ class Rounds:
 
     Args:
         context: the service's adapters.
-        owner: the worker of this process, whose own leases are not taken from it.
+        worker: of this process; what it is doing is not taken from it.
     """
 
-    def __init__(self, context: Context, owner: str) -> None:
+    def __init__(self, context: Context, worker: Worker) -> None:
         self._context = context
         self._janitor = Janitor(context)
-        self._owner = owner
+        self._worker = worker
 
     async def make(self) -> None:
         """One round."""
         lease_s = self._context.settings.lease_seconds
         if self._context.database.away_s_ago() > lease_s:  # else nobody could renew a lease, and all must have a chance
-            await self._janitor.reap_leases(alive=self._owner)
+            await self._janitor.reap_leases(alive=self._worker.doing)
         if self._context.settings.redis_url:
             await self.ring_due()
 

@@ -83,6 +83,11 @@ class Worker:
         """Whether it can do another task."""
         return len(self._running) < self.tasks_at_once and not self.stopping.is_set()
 
+    @property
+    def doing(self) -> set[str]:
+        """Ids of the tasks that it is doing."""
+        return {claim.task.id for claim, _ in self._running.values()}
+
     def stop(self) -> None:
         """Claim nothing more; finish what is nearly done, and hand back the rest; :meth:`run` then returns."""
         self.stopping.set()
@@ -122,6 +127,8 @@ class Worker:
                     "no task could be claimed: %s", error, exc_info=None if is_away(error) else error,
                 )  # fmt: skip
             await asyncio.wait({stopped, *self._running}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+        async with self._claiming:  # who was rung for just before may have a claim now, to be handed back
+            pass
         if self._running:
             await asyncio.wait(self._running)
 

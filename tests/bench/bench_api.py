@@ -82,8 +82,11 @@ async def _tasks(context: Context, token: str) -> tuple[str, str]:
         TaskKind.SEPARATION: Outcome(tracks=[NewTrack(file, "bass", 180.0)]),
         TaskKind.MIDI: Outcome(
             instruments=[
-                NewNotes("track", name, 33, False, "bass", encoded_notes(Instrument(name, 33, False, "bass", part)))
-                for name, part in (("Electric Bass (finger)", notes[::2]), ("Acoustic Grand Piano", notes[1::2]))
+                NewNotes("track", part.name, 33, False, "bass", 0.9, encoded_notes(part))
+                for part in (
+                    Instrument("Electric Bass (finger)", 33, False, "bass", notes[::2]),
+                    Instrument("Acoustic Grand Piano", 33, False, "bass", notes[1::2]),
+                )
             ]
         ),
     }

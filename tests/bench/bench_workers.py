@@ -30,7 +30,7 @@ _OWE = """
 WITH owner AS (SELECT id FROM api_keys LIMIT 1), made AS (
     INSERT INTO tasks (id, key_id, kind, dialect, status, params, callback_url, progress, credits, queue, turn,
         priority, due_ms, attempt, fence, created_ms, completed_ms, expires_ms)
-    SELECT md5($1 || n), owner.id, 'wav', 'native', 'failed', '{}', '', 1, 0, 'io', 0, 0, 0, 1, 1, 0, 0, 1e15
+    SELECT md5($1 || n), owner.id, 'wav', 'native', 'failed', '{}', '', 1, 0, 'io', 0, 0, 0, 1, 1, 0, 0, 4000000000000
     FROM generate_series(1, $2::int) AS n, owner RETURNING id)
 INSERT INTO outbox (id, task_id, url, state, attempts, retries_from, due_ms, created_ms)
 SELECT 'evt_' || id, id, ($3::text[])[1 + abs(hashtext(id)) % cardinality($3::text[])], 'pending', 0, 0, 0, 0 FROM made

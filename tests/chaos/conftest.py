@@ -35,7 +35,9 @@ def fleet(only_fleet: Fleet) -> Iterator[Fleet]:
 
 def _restore(fleet: Fleet) -> None:
     """Start what a test that failed has left stopped."""
-    if not fleet.postgres.is_running():
+    if fleet.postgres.is_running():
+        fleet.postgres.thaw()
+    else:
         fleet.postgres.start()
     fleet.redis.stop()
     fleet.redis.start()

@@ -1,18 +1,24 @@
 """PostgreSQL that goes away, as in a crash, while workers claim tasks and while they write what they did."""
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
+from service.db import database as database_module
+from service.db.database import Database, is_away
 from support.fleet import Fleet
 from support.fleet_songs import Song, ask, check, new_song, times_done, transcribe
 
 pytestmark = pytest.mark.chaos
 
-AWAY_S = 20.0  # far longer than a lease, and than any pause between two tries
+AWAY_S = 20.0  # longer than a lease, and than any pause between two tries
+LEASE_S = "8"  # so that even a slow machine renews it in time once the database is back
 
 
 def ask_while_away(fleet: Fleet, until_s: float) -> list[httpx.Response]:
@@ -25,7 +31,7 @@ def ask_while_away(fleet: Fleet, until_s: float) -> list[httpx.Response]:
 
 
 def test_gone_for_20_s_while_tasks_are_claimed(fleet: Fleet) -> None:
-    fleet.start_workers(3, seconds=0.3, tasks=2)
+    fleet.start_workers(3, seconds=0.3, tasks=2, lease_seconds=LEASE_S)
     asking = ThreadPoolExecutor(1).submit(transcribe, fleet, range(12))
     fleet.until(lambda: len(fleet.runs) > 4, "no task was claimed")
     songs = asking.result()
@@ -44,7 +50,7 @@ def test_gone_for_20_s_while_tasks_are_claimed(fleet: Fleet) -> None:
 
 
 def test_gone_again_and_again_at_the_moment_when_stages_end(fleet: Fleet) -> None:
-    fleet.start_workers(2, seconds=0.4, tasks=2)
+    fleet.start_workers(2, seconds=0.4, tasks=2, lease_seconds=LEASE_S)
     songs = transcribe(fleet, range(12))
     for away_s in (0.0, 1.0, 5.0, 0.5):
         ended = count_ends(fleet)
@@ -62,7 +68,7 @@ def count_ends(fleet: Fleet) -> int:
 
 def test_stopped_in_order_while_songs_come_in(fleet: Fleet) -> None:
     """``fast``, as an administrator does: what was answered 202 is there, and what is not there was not."""
-    fleet.start_workers(1, seconds=0.1, tasks=4)
+    fleet.start_workers(1, seconds=0.1, tasks=4, lease_seconds=LEASE_S)
     songs: list[Song] = []
     refused: list[httpx.Response] = []
     over = threading.Event()
@@ -90,3 +96,31 @@ def test_stopped_in_order_while_songs_come_in(fleet: Fleet) -> None:
     check(fleet, songs, most_attempts=2)
     [counted] = fleet.rows("SELECT count(*) FROM tasks WHERE kind = 'transcription'")
     assert counted["count"] >= len(songs), "a 503 may hide a commit whose answer was lost; never the other way round"
+
+
+def test_frozen_for_longer_than_a_lease(fleet: Fleet) -> None:
+    """Nothing fails and nothing is refused, so nobody knows; whoever had a task keeps it all the same."""
+    fleet.start_workers(3, seconds=6, tasks=2, lease_seconds=LEASE_S)
+    songs = transcribe(fleet, range(6))
+    fleet.until(lambda: len(fleet.runs) == len(songs), "not all are being done")
+    fleet.postgres.freeze()
+    time.sleep(AWAY_S)
+    fleet.postgres.thaw()
+    check(fleet, songs)
+    assert times_done(fleet, "separate", songs) == [1] * len(songs)
+
+
+async def test_locks_of_a_process_that_froze_within_a_transaction_do_not_stand_for_ever(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_LEFT_OPEN_MS", 500)
+    frozen, other = Database(fleet.postgres.url), Database(fleet.postgres.url)
+    lock = sa.select(sa.func.pg_advisory_xact_lock(1))
+    with pytest.raises(SQLAlchemyError) as ended:
+        async with frozen.write() as session:
+            await session.execute(lock)
+            async with asyncio.timeout(10), other.write() as waiting:
+                await waiting.execute(lock)
+    assert is_away(ended.value), "it may try again"
+    await frozen.close()
+    await other.close()

@@ -6,18 +6,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.embedded import rows, show, transcribe, until
+from support.embedded import rows, show, song, transcribe, until
 from support.fleet import Receiver
 from support.process import running_service
 
 pytestmark = [pytest.mark.chaos, pytest.mark.weights]
 
 
-def test_one_ctrl_c_hands_back_and_the_next_start_finishes(
-    tmp_path: Path, whole_song: bytes, receiver: Receiver
-) -> None:
+def test_one_ctrl_c_hands_back_and_the_next_start_finishes(tmp_path: Path, receiver: Receiver) -> None:
+    long_song = song(25.0)  # what is nearly done is finished first
     with running_service(tmp_path) as service:
-        task_id = transcribe(service, whole_song, receiver.url("done"))
+        task_id = transcribe(service, long_song, receiver.url("done"))
         until(lambda: show(service, task_id)["progress"] >= 0.2, service, "it was not begun")
         family = [psutil.Process(service.process.pid), *psutil.Process(service.process.pid).children(recursive=True)]
         assert service.stop(signal.SIGINT) == 0
@@ -35,5 +34,5 @@ def test_a_worker_never_outlives_its_parent(tmp_path: Path) -> None:
     with running_service(tmp_path) as service:
         worker = service.worker()
         service.process.kill()
-        worker.wait(30)
+        worker.wait(60)  # it may be starting, which takes long on a busy machine
         assert not worker.is_running()

@@ -24,7 +24,7 @@ def kill_api(service: RunningService) -> None:
     worker = service.worker()
     service.process.kill()
     service.process.wait()
-    worker.wait(30)
+    worker.wait(60)  # it may be starting, which takes long on a busy machine
 
 
 def kill_all(service: RunningService) -> None:

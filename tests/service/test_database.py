@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from service.context import Context
 from service.db.database import Database
-from service.db.models import ApiKey, Base, TaskKind
+from service.db.models import ApiKey, Base, Task, TaskKind
 from service.store.keys import KeyStore
 from service.store.records import NewTask
 from service.store.speeds import SpeedStore
@@ -64,6 +64,18 @@ async def test_a_failing_transaction_leaves_nothing(context: Context, key: ApiKe
     with pytest.raises(RuntimeError, match="on purpose"):
         await add_and_fail()
     assert await context.store.leases.claim("anyone") is None
+
+
+async def test_a_read_sees_one_state_of_the_database(context: Context, key: ApiKey) -> None:
+    """Else the rows of something that is deleted just now are read in part, and taken for all of it."""
+    task = await context.store.tasks.create(NewTask(key_id=key.id, kind=TaskKind.MIDI))
+    tasks = sa.select(sa.func.count()).select_from(Task)
+    async with context.database.read() as session:
+        assert await session.scalar(tasks) == 1
+        await context.files.delete_task(task.id)
+        assert await session.scalar(tasks) == 1
+    async with context.database.read() as session:
+        assert await session.scalar(tasks) == 0
 
 
 async def test_many_writers_at_once_all_get_through(context: Context, key: ApiKey) -> None:

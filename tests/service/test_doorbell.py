@@ -69,7 +69,7 @@ async def listening(
     """A worker with its bell, as a process has them."""
     worker = Worker(context, pipeline, name, queues=queues or tuple(Queue))  # type: ignore[arg-type]
     assert isinstance(context.doorbell, ArqDoorbell)
-    bell = Bell(context.doorbell, worker, Rounds(context, worker.owner).make)
+    bell = Bell(context.doorbell, worker, Rounds(context, worker).make)
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(bell.run())]
     try:
         await until(lambda: bell.is_heard)
@@ -116,18 +116,45 @@ async def test_after_a_flush_the_next_round_rings_for_everything_that_is_due(
     await asyncio.sleep(0.1)
     own_redis.flush()
     async with listening(context, pipeline) as (worker, _):
-        await Rounds(context, worker.owner).make()
+        await Rounds(context, worker).make()
         await until_ended(context, *task_ids)
 
 
-async def test_ringing_again_adds_nothing(context: Context, key: ApiKey, rings: "redis.Redis[bytes]") -> None:
+async def test_ringing_again_adds_nothing(
+    context: Context, key: ApiKey, pipeline: FakePipeline, rings: "redis.Redis[bytes]"
+) -> None:
     await queue(context, key, 3)
-    rounds = Rounds(context, "worker")
+    rounds = Rounds(context, Worker(context, pipeline, "worker"))  # type: ignore[arg-type]
     for _ in range(3):
         await rounds.make()
     await until(lambda: rings.zcard(arq_queue(Queue.MIDI)) == 3)
     await asyncio.sleep(0.1)
     assert rings.zcard(arq_queue(Queue.MIDI)) == 3
+
+
+async def test_however_many_rings_take_few_connections(context: Context, rings: "redis.Redis[bytes]") -> None:
+    for number in range(300):
+        context.doorbell.ring(Queue.MIDI, f"{number:032x}")
+    await until(lambda: rings.zcard(arq_queue(Queue.MIDI)) == 300)
+    assert rings.info("clients")["connected_clients"] < 12
+
+
+async def test_a_fault_of_the_listener_does_not_end_the_listening(
+    context: Context, key: ApiKey, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = Bell._listen
+    listened = []
+
+    async def fail_at_first(bell: Bell) -> None:
+        listened.append(bell)
+        if len(listened) == 1:
+            raise KeyError("of arq")
+        await listen(bell)
+
+    monkeypatch.setattr(Bell, "_listen", fail_at_first)
+    async with listening(context, pipeline):
+        await until_ended(context, *await queue(context, key))
+    assert len(listened) == 2
 
 
 async def test_rounds_are_made_by_the_clock_of_arq(
@@ -180,5 +207,5 @@ async def test_without_redis_tasks_are_taken_in_and_redis_is_heard_again_when_it
         assert not await context.doorbell.is_up()
         own_redis.start()
         await until(lambda: bell.is_heard)
-        await Rounds(context, worker.owner).make()
+        await Rounds(context, worker).make()
         await until_ended(context, task_id)

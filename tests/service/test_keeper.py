@@ -239,6 +239,37 @@ async def test_a_worker_taken_for_dead_that_stores_after_all_takes_it_back(
     assert await stored_keys(context) == []
 
 
+async def test_an_upload_taken_for_dead_is_refused_and_takes_its_object_back(
+    context: Context, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = context.storage.put
+
+    async def late(source: Any, storage_key: str) -> None:
+        clock.advance(HOUR_S + 1)
+        assert await context.files.sweep() == 1
+        await put(source, storage_key)
+
+    monkeypatch.setattr(context.storage, "put", late)
+    with pytest.raises(StorageError):  # which clients are told to try again
+        await keep_source(context, "a" * 32, SONG)
+    assert await stored_keys(context) == []
+
+
+async def test_a_task_deleted_while_its_former_stage_is_released_leaves_nothing(context: Context, key: ApiKey) -> None:
+    claim = await claimed(context, key)
+    stem = NewStageFile(await keep(context, claim, SONG))
+    for digest in ("digest", "of the next version"):  # which makes the same
+        await context.store.stages.finish(claim, "separation", digest, [stem])
+    assert await pending(context) == [(key_of(SONG), 0)]
+    async with context.store.files.releasing(claim.task.id, (0, 0)) as unknown:
+        assert unknown == [], "the stage has it"
+        forgetting = asyncio.create_task(context.store.files.forget_task(claim.task.id))
+        await asyncio.sleep(0.2)  # for it to come as far as it gets
+    await forgetting
+    assert await context.files.sweep() == 1
+    assert await stored_keys(context) == []
+
+
 async def test_the_audit_deletes_what_no_row_has(context: Context, key: ApiKey) -> None:
     record = await upload(context, key)
     await keep(context, await claimed(context, key), b"announced")

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from service import metrics
 from service.context import Context
 from service.db.models import Queue
 from service.errors import AddressRefused
+from service.shared_metrics import share_metrics
 from service.store.statistics import Statistics, StatisticsStore
 from service.worker.deliveries import Deliverer
 from service.worker.http import pages
@@ -209,7 +211,9 @@ metrics.leases_expired(1)
 for _ in range(2):  # a worker, and the one that takes its place
     subprocess.run([sys.executable, "-c", "from service import metrics; metrics.leases_expired(10)"], check=True)
 print(metrics.exposition().decode())
-print(len(list(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir())), "files", file=sys.stderr)
+files = [path.stat() for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()]
+held = all(file.st_blocks * 512 >= file.st_size > 0 for file in files)
+print(len(files), "files, on the disk already" if held else "files, sparse", file=sys.stderr)
 """
 
 
@@ -226,6 +230,24 @@ def test_two_processes_of_one_service_count_together(tmp_path: Path) -> None:
             env={**os.environ},
         )
         assert values_of(done.stdout)["stemscribe_lease_expiries_total{}"] == 21
-        assert done.stderr.strip() == "4 files"  # counters and histograms of each, however many workers there were
+        # Counters and histograms of each, however many workers there were; a full disk cannot end any of them.
+        assert done.stderr.strip() == "4 files, on the disk already"
         [folder] = (tmp_path / "metrics").iterdir()
         assert folder != stale
+
+
+def test_a_folder_whose_number_another_user_s_process_has_is_left_by_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of the machine, where numbers begin anew."""
+
+    def refused(_pid: int, _signal: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    stale = tmp_path / "metrics" / "1"
+    stale.mkdir(parents=True)
+    monkeypatch.delitem(sys.modules, "service.metrics")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr(os, "kill", refused)
+    share_metrics(tmp_path)
+    assert [folder.name for folder in stale.parent.iterdir()] == [str(os.getpid())]

@@ -1,10 +1,11 @@
-"""A simulated fleet, small: whatever happens to workers and receivers, nothing is lost or done twice, and it is fair."""
+"""A small simulated fleet: whatever happens to workers and receivers, nothing is lost or done twice, and it is fair."""
 
+import dataclasses
 from pathlib import Path
 
 from bench.simulate_fleet import Scenario, simulate
 
-SMALL = Scenario(n_tasks=60, workers=(1, 4, 2), hours=0.05, outage_every_s=120.0)
+SMALL = Scenario(n_tasks=40, workers=(1, 3, 2), hours=0.05, outage_every_s=120.0, tick_s=0.5)
 
 
 async def test_dying_workers_and_failing_receivers_break_nothing(database_url: str, tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ async def test_dying_workers_and_failing_receivers_break_nothing(database_url: s
 
 async def test_first_come_first_served_would_be_unfair(database_url: str, tmp_path: Path) -> None:
     """Else the test above proved nothing."""
-    by_age = Scenario(**{**vars(SMALL), "fifo": True})
+    by_age = dataclasses.replace(SMALL, outage_every_s=1e9, fifo=True)
     figures = await simulate(database_url, tmp_path, by_age)
     assert figures.problems == []
     _, _, small_s, _ = figures.rows["small"]

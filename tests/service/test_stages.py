@@ -7,16 +7,17 @@ import uuid
 from collections.abc import Sequence
 
 import pytest
+import sqlalchemy as sa
 
 from pipeline.song import Report
 from service.context import Context
-from service.db.models import ApiKey, Queue, Task, TaskKind, TaskStatus
-from service.store.records import NewTask, TaskRecord, TrackFile
+from service.db.models import ApiKey, PendingFile, Queue, Task, TaskKind, TaskStatus
+from service.store.records import NewTask, NewTrack, TaskRecord, TrackFile
 from service.worker.janitor import Janitor
 from service.worker.worker import Worker
 from support.clock import ManualClock
 from support.pipeline import FakePipeline
-from support.stored import stored_keys
+from support.stored import keep_source, stored_keys
 from support.tracks import stored_track
 
 WHOLE_SONG = {"stems": None, "instruments": None}
@@ -48,6 +49,11 @@ async def record(context: Context, task: Task) -> TaskRecord:
     found = await context.store.tasks.record(task.id)
     assert found is not None
     return found
+
+
+async def pending_files(context: Context) -> int:
+    async with context.database.read() as session:
+        return await session.scalar(sa.select(sa.func.count()).select_from(PendingFile)) or 0
 
 
 def contents(made: TaskRecord) -> list[tuple[str, str, str]]:
@@ -113,6 +119,28 @@ async def test_the_same_song_again_is_served_at_once_by_any_worker(
     ids = {item.track.id for item in made.tracks}
     assert ids.isdisjoint(item.track.id for item in before.tracks)
     assert {row.track_id for row in made.instruments} <= ids
+
+
+async def test_what_a_task_was_sent_is_not_among_the_results_that_others_get(
+    context: Context, key: ApiKey, pipeline: FakePipeline
+) -> None:
+    worker = worker_of(context, pipeline)
+    for name in ("a client's own name.wav", "another's.wav"):
+        task_id = uuid.uuid4().hex
+        source = NewTrack(await keep_source(context, task_id, b"song" * 100, name), None, 1.0)
+        params = dict(WHOLE_SONG)
+        new = NewTask(
+            key_id=key.id, kind=TaskKind.TRANSCRIPTION, params=params, task_id=task_id,
+            source=source, source_track_id=str(uuid.uuid4()),
+        )  # fmt: skip
+        task = await context.store.tasks.create(new)
+        await worker.run_once()
+        made = await record(context, task)
+        assert made.task.status == TaskStatus.SUCCEEDED
+        assert [file.name for file in made.files if file.role == "source"] == [name]
+        assert len([file for file in made.files if file.role == "stem"]) == 4
+        assert await pending_files(context) == 0
+    assert pipeline.calls == ["separate", "transcribe"]
 
 
 async def test_stems_serve_separations_and_whole_songs_alike(

@@ -7,10 +7,12 @@ import hashlib
 import os
 import random
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +23,7 @@ from botocore.credentials import Credentials
 from service.errors import StorageError
 from service.settings import Settings, SettingsError
 from service.storage import Storage, content_key, file_sha256, open_storage
+from service.storage.local import LocalStorage
 from service.storage.presign import Signer, open_signer
 from support import storage_memory
 from support.s3 import S3Server, s3_server, set_in_environment
@@ -52,6 +55,38 @@ async def put(storage: Storage, content: bytes) -> str:
     key = content_key(hashlib.sha256(content).hexdigest())
     await storage.put(made(storage, content), key)
     return key
+
+
+async def cancelled_in_the_middle(work: Awaitable[None], go_on: threading.Event) -> None:
+    """Cancel something that a thread does, which then goes on: who waits for it waits until that has ended."""
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_cancelled_a_folder_s_changes_come_to_their_end_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would else happen after whoever cancelled them has looked."""
+    storage = LocalStorage(tmp_path)
+    for name in ("_put", "_delete"):
+        go_on, change = threading.Event(), getattr(storage, name)
+
+        def late(*args: Any, go_on: threading.Event = go_on, change: Callable[..., None] = change) -> None:
+            assert go_on.wait(20)
+            change(*args)
+
+        monkeypatch.setattr(storage, name, late)
+        is_put = name == "_put"
+        await cancelled_in_the_middle(
+            storage.put(made(storage, SMALL), "objects/ab/ab") if is_put else storage.delete(["objects/ab/ab"]), go_on
+        )
+        assert await storage.exists("objects/ab/ab") is is_put
 
 
 async def all_of(storage: Storage, key: str) -> bytes:

@@ -162,9 +162,9 @@ async def test_a_clock_that_was_set_forward_takes_nothing_from_the_worker_that_a
     claim = await context.store.leases.claim("worker")
     assert claim is not None
     clock.advance(3600)
-    assert await context.store.leases.reap(alive="worker") == []
+    assert await context.store.leases.reap(alive={claim.task.id}) == []
     await context.store.leases.renew(claim, "separating", 0.5)
-    assert await context.store.leases.reap(alive="another") == []
+    assert await context.store.leases.reap() == []
 
 
 async def test_attempts_of_one_stage_are_not_held_against_the_next(

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from service.context import Context
 from service.db.models import ApiKey, Task, TaskKind, TaskStatus
 from service.errors import SourceFetchFailed
 from service.store.leases import MAX_ATTEMPTS
-from service.store.records import NewTask, NewTrack, TaskRecord
+from service.store.records import Claim, NewTask, NewTrack, TaskRecord
 from service.worker.janitor import Janitor
+from service.worker.rounds import Rounds
 from service.worker.worker import Worker
 from support.clock import ManualClock
 from support.pipeline import FakePipeline
@@ -263,14 +265,64 @@ async def test_the_janitor_deletes_expired_tasks_and_their_files(
     assert await stored_keys(context) == []
 
 
-async def test_a_stale_half_upload_is_swept_and_a_fresh_one_is_not(context: Context, clock: ManualClock) -> None:
+async def test_a_claim_whose_answer_was_lost_is_returned_like_any_other(
+    context: Context, key: ApiKey, worker: Worker, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the only worker that there is: it holds the lease, and knows nothing of it."""
+    task = await queue_separation(context, key, await upload(context, key))
+    claim = context.store.leases.claim
+
+    async def claim_unheard(owner: str, queues: Sequence[str]) -> None:
+        assert await claim(owner, queues) is not None
+        raise ConnectionError("the answer is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(context.store.leases, "claim", claim_unheard)
+        with pytest.raises(ConnectionError):
+            await worker.start_one()
+    await Rounds(context, worker).make()
+    assert (await record(context, task)).task.status == TaskStatus.RUNNING
+    clock.advance(60)
+    await Rounds(context, worker).make()
+    assert await worker.run_once()
+    assert (await record(context, task)).task.status == TaskStatus.SUCCEEDED
+
+
+async def test_a_claim_under_way_when_the_worker_is_told_to_stop_is_handed_back(
+    context: Context, key: ApiKey, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await queue_separation(context, key, await upload(context, key))
+    claim, committed, answered = context.store.leases.claim, asyncio.Event(), asyncio.Event()
+
+    async def claim_slowly(owner: str, queues: Sequence[str]) -> Claim | None:
+        found = await claim(owner, queues)
+        committed.set()
+        await answered.wait()
+        return found
+
+    monkeypatch.setattr(context.store.leases, "claim", claim_slowly)
+    rung_for = asyncio.create_task(worker.start_one())
+    await committed.wait()
+    worker.stop()
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.05)
+    answered.set()
+    await running
+    assert rung_for.done()
+    after = (await record(context, task)).task
+    assert (after.status, after.attempt) == (TaskStatus.QUEUED, 0)
+
+
+async def test_a_stale_half_upload_is_swept_and_a_fresh_one_is_not(context: Context) -> None:
+    """By the time of this machine's files, however far that is from the database's."""
+
     def half_upload(name: str) -> Path:
         path = context.storage.scratch_dir / name
         path.write_bytes(b"half")
         return path
 
     fresh, stale = half_upload("upload-fresh"), half_upload("upload-stale")
-    now_s = clock.now_ms() / 1000
+    now_s = time.time()
     os.utime(fresh, (now_s, now_s))
     os.utime(stale, (now_s - 7200, now_s - 7200))
     await Janitor(context).sweep_scratch()

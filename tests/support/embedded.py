@@ -21,7 +21,7 @@ from support.fleet import Receiver
 from support.process import Client, RunningService
 
 RATE_HZ = 44_100
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 _CLEAN_PATIENCE_S = 10.0  # what has just ended may still be putting its things away
 
 
@@ -69,7 +69,7 @@ def until(condition: Callable[[], object], client: Client, what: str, timeout_s:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}\n{client.logs()}"
-        time.sleep(0.002)  # a moment to kill in may last for some hundredths of a second only
+        time.sleep(0.01)  # a moment to kill in may last for a tenth of a second only
 
 
 def wait_for_end(client: Client, task_id: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:

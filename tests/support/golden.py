@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.errors import CorruptAudio
 from pipeline.song import Report
 from service.db.models import OutboxState
-from support.api import CALLBACK, Api, without_reuse
+from support.api import CALLBACK, Api
 from support.audio import wav_bytes
 from support.servers import answer, http_server
 
@@ -97,7 +97,6 @@ class _Recorder:
 
     async def failure(self, route: str, body: dict[str, Any]) -> Exchanges:
         """A task that cannot be done: its record and its callback."""
-        without_reuse(self.api)  # of what was done before for the same audio
         await self.ask("POST", f"/api/v1/{route}/generate", body)
         task_id = self.data["taskId"]
         await self.work_in_vain()

@@ -96,12 +96,13 @@ class _Service:
         context = self._context = Context(self._settings)
         await context.database.upgrade()
         self.tokens = [await create_key(context, name) for name in ("one", "other")]
-        worker = Worker(context, self._pipeline, "tester")  # type: ignore[arg-type]
+        of_worker = Context(self._settings)  # the application closes its own
+        worker = Worker(of_worker, self._pipeline, "tester")  # type: ignore[arg-type]
         config = uvicorn.Config(create_app(context), log_config=None, access_log=False)
         server = _Server(config, context.stopping, self.started)
         running = [
             asyncio.create_task(worker.run()),
-            asyncio.create_task(Deliverer(context).run(worker.stopping)),
+            asyncio.create_task(Deliverer(of_worker).run(worker.stopping)),
             asyncio.create_task(server.serve(sockets=[self._listener])),
         ]
         ended = asyncio.create_task(self._stop.wait())
@@ -110,7 +111,7 @@ class _Service:
         server.should_exit = True
         await asyncio.gather(*running)
         ended.cancel()
-        await context.close()
+        await of_worker.close()
 
 
 def _only_loopback(resolve: Any) -> Any:

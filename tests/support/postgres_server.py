@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from support.process import free_port
 from support.s3 import set_in_environment
 
@@ -33,6 +35,20 @@ class PostgresServer:
     def stop(self, mode: str = "immediate") -> None:
         """``immediate`` is what a crash does: every connection breaks, and nothing is finished."""
         self._pg_ctl("stop", "-m", mode)
+
+    def freeze(self) -> None:
+        """Answer nothing any more, and break nothing, until it is thawed: a disk that stalls, a machine that moves."""
+        for process in self._processes():
+            process.suspend()
+
+    def thaw(self) -> None:
+        """Go on with everything."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        postmaster = psutil.Process(int((self.installed.pgdata / "postmaster.pid").read_text().split()[0]))
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def is_running(self) -> bool:
         return (self.installed.pgdata / "postmaster.pid").exists()

@@ -27,6 +27,7 @@ from support.virtual_time import VirtualTime
 
 WHOLE_SONG = {"stems": None, "instruments": None, "type": "split_stem"}
 REAP_EVERY_S = 5.0
+_LOOK_EVERY_S = 300.0  # whether callbacks are still owed
 T = TypeVar("T")
 
 
@@ -162,7 +163,8 @@ class Fleet:
         self.first_claim_s: dict[str, float] = {}
         self.busy: list[tuple[str, float, float]] = []  # kind of worker, from, to
         self.keys: dict[str, str] = {}
-        self.mail: list[asyncio.Future[bool]] = []
+        self.mail: list[asyncio.Future[bool]] = []  # deliverers that have nothing to do
+        self.mail_due_s: list[float] = []  # when something is to be done again
         self.is_over = False
 
     @property
@@ -219,7 +221,7 @@ class Fleet:
         """The rounds that some process of the fleet makes every five seconds."""
         janitor = Janitor(self.context)
         while not self.is_over:
-            await self.clock.sleep(REAP_EVERY_S if not self.all_ended else 60)
+            await self.clock.sleep(REAP_EVERY_S if not self.all_ended else _LOOK_EVERY_S)
             if not self.all_ended:
                 for task in await self.stopwatch.time("reap", self.context.store.leases.reap()):
                     self._reaped(task.id, task.status)
@@ -242,6 +244,11 @@ class Fleet:
         else:
             ledger.returns[task_id] += 1
             ledger.lost[task_id] += 1
+
+    def until_mail_s(self) -> float:
+        """How long a deliverer can sleep; it is woken for new callbacks."""
+        self.mail_due_s = [due_s for due_s in self.mail_due_s if due_s > self.clock.now_s]
+        return min([_LOOK_EVERY_S, *(due_s - self.clock.now_s for due_s in self.mail_due_s)])
 
     def end(self, task_id: str, how: str) -> None:
         self.ledger.ended[task_id] += 1

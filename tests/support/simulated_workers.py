@@ -22,6 +22,7 @@ from support.simulated_fleet import Fleet, new_file, sha256_of
 RENEW_EVERY_S = 10.0  # a third of the lease; workers that report progress write it every second instead
 POLL_S = 20.0  # with a doorbell; real workers look every five seconds, at the cost of a read
 MAIL_POLL_S = 5.0
+HOLD_S = 60.0  # after which a callback that was cut off is due again
 T = TypeVar("T")
 
 
@@ -92,7 +93,7 @@ class SimulatedWorker:
             await self._until_up()
             if await deliverer.begin():
                 continue
-            await self._clock.wait(MAIL_POLL_S if deliverer.is_busy else deliverer.pause_s, fleet.mail)
+            await self._clock.wait(MAIL_POLL_S if deliverer.is_busy else fleet.until_mail_s(), fleet.mail)
 
     async def spend(self, seconds: float) -> None:
         """Let time pass in the worker.
@@ -233,18 +234,10 @@ class SimulatedDeliverer(Deliverer):
         self._fleet = fleet
         self._worker = worker
         self._random = random.Random(worker.name)
-        self._due_s: list[float] = []
 
     @property
     def is_busy(self) -> bool:
         return bool(self._running)
-
-    @property
-    def pause_s(self) -> float:
-        """Until something that this one knows of is due; others' are found by looking now and then."""
-        now_s = self._fleet.clock.now_s
-        self._due_s = [due_s for due_s in self._due_s if due_s > now_s]
-        return min([30.0, *(due_s - now_s for due_s in self._due_s)])
 
     async def begin(self) -> bool:
         return bool(await self._fleet.stopwatch.time("callbacks: claim", self._start_due()))
@@ -255,6 +248,7 @@ class SimulatedDeliverer(Deliverer):
                 await super()._deliver(outbox)
             except Gone:
                 self._fleet.ledger.events["callbacks cut off"] += 1
+                self._fleet.mail_due_s.append(self._fleet.clock.now_s + HOLD_S)
 
     async def _send(self, outbox: Outbox) -> Attempt:
         receiver = next(item for item in self._fleet.receivers.values() if item.url == outbox.url)
@@ -270,5 +264,5 @@ class SimulatedDeliverer(Deliverer):
         state, due_ms = super()._next(outbox, attempt)
         self._fleet.ledger.events[f"callback attempts answered {attempt.status_code}"] += 1
         if state == OutboxState.PENDING:
-            self._due_s.append(self._fleet.clock.now_s + (due_ms - self._fleet.clock.now_ms()) / 1000)
+            self._fleet.mail_due_s.append(self._fleet.clock.now_s + (due_ms - self._fleet.clock.now_ms()) / 1000)
         return state, due_ms

@@ -21,7 +21,7 @@ class VirtualTime:
         tick_s: the grain of time; who wakes within the same tick, runs at once.
     """
 
-    def __init__(self, tick_s: float = 0.25) -> None:
+    def __init__(self, tick_s: float = 0.5) -> None:
         self._tick_ms = max(1, round(1000 * tick_s))
         self._now_ms = START_MS
         self._sleepers: list[tuple[int, int, asyncio.Future[bool]]] = []
@@ -69,7 +69,7 @@ class VirtualTime:
     async def wait(self, seconds: float, waiting: "list[asyncio.Future[bool]]") -> bool:
         """Sleep, or be woken earlier by who takes this process from the ``waiting``; whether that happened."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        ticks = -(-round(1000 * seconds) // self._tick_ms)
+        ticks = max(1, round(1000 * seconds / self._tick_ms))
         heapq.heappush(self._sleepers, (self._now_ms + ticks * self._tick_ms, next(self._number), future))
         waiting.append(future)
         self._rest()

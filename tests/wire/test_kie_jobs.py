@@ -177,6 +177,7 @@ def _broken(_: Any) -> None:
         (SEPARATE, {"input": {"audio_url": "nonsense"}}, "input.audio_url must be an http or https URL."),
         (SEPARATE, {"input": {"audio_url": "http://10.0.0.1/x"}}, "input.audio_url: "),
         (SEPARATE, {"input": {"type": "all"}}, "input.type must be one of separate_vocal, split_stem, split_stem_adv"),
+        (SEPARATE, {"input": {"transcriber": "magic"}}, "input.transcriber must be one of auto, basic-pitch, not"),
         (SEPARATE, {"input": {"type": "split_stem_advanced"}}, "input.stem_name is required"),
         (SEPARATE, {"input": {"type": "split_stem_advanced", "stem_name": "Oboe"}}, "input.stem_name 'Oboe' is in no"),
         (SEPARATE, {"callBackUrl": "http://127.0.0.1/"}, "callBackUrl: "),

@@ -45,8 +45,14 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-def live(tmp_path: Path, gate: Gate) -> Iterator[Live]:
-    with live_service(tmp_path / "data", pipeline=FakePipeline(during=gate)) as service:
+def engines(database_url: str, storage_url: str) -> dict[str, str]:
+    """What the service runs on: both sizes."""
+    return {"database_url": database_url, "storage_url": storage_url}
+
+
+@pytest.fixture
+def live(tmp_path: Path, gate: Gate, engines: dict[str, str]) -> Iterator[Live]:
+    with live_service(tmp_path / "data", pipeline=FakePipeline(during=gate), **engines) as service:
         yield service
         gate.opened.set()
 
@@ -166,7 +172,9 @@ def test_a_key_follows_so_many_tasks_and_no_more(live: Live, monkeypatch: pytest
         time.sleep(0.02)
 
 
-def test_open_streams_do_not_hold_up_the_end_of_the_service(tmp_path: Path, gate: Gate) -> None:
+def test_open_streams_do_not_hold_up_the_end_of_the_service(
+    tmp_path: Path, gate: Gate, engines: dict[str, str]
+) -> None:
     ended = threading.Event()
 
     def read_on(response: httpx.Response) -> None:
@@ -174,7 +182,7 @@ def test_open_streams_do_not_hold_up_the_end_of_the_service(tmp_path: Path, gate
             pass
         ended.set()
 
-    with live_service(tmp_path / "data", pipeline=FakePipeline(during=gate)) as live:
+    with live_service(tmp_path / "data", pipeline=FakePipeline(during=gate), **engines) as live:
         with follow(live, started(live)) as response:
             reader = threading.Thread(target=read_on, args=(response,), daemon=True)
             reader.start()

@@ -14,8 +14,8 @@ CHECKS = {
 }  # fmt: skip
 
 
-def test_finds_nothing(tmp_path: Path) -> None:
-    with live_service(tmp_path) as service:
+def test_finds_nothing(tmp_path: Path, database_url: str, storage_url: str) -> None:
+    with live_service(tmp_path, database_url=database_url, storage_url=storage_url) as service:
         report = fuzz(service, cases=CASES, seed=1)
     assert not report.failures + report.problems, report.text
     assert {dialect for dialect, _ in report.requests} >= {"kie", "kie uploads", "native"}

@@ -101,6 +101,25 @@ class Crash(Watch):
         return estimate
 
 
+class LateRiser(threading.Condition):
+    """One of its threads, once woken up, does nothing until it is let."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.asleep, self.let = threading.Event(), threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if threading.current_thread().name != self.name:
+            return super().wait(timeout)
+        self.asleep.set()
+        woken = super().wait(timeout)
+        self.release()
+        assert self.let.wait(LONG_S)
+        self.acquire()
+        return woken
+
+
 class Acting(nn.Module):
     """A network with something around it."""
 
@@ -309,6 +328,31 @@ def test_threads_lead_in_turns(batcher_of: MakeBatcher, shares: type[nn.Module],
     for number in (0.1, 0.2, 0.3, 0.4):
         half_done = [index for index, value in enumerate(order) if value == number][6]
         assert half_done < 36  # of 48: in strict turns it is 24 to 27
+
+
+def test_who_has_not_noticed_its_outcome_yet_does_not_hold_up_the_next(
+    batcher_of: MakeBatcher, shares: type[nn.Module], pool: ThreadPoolExecutor
+) -> None:
+    gate = Gate()
+    batcher = batcher_of(Acting(shares(0.5, 0.25, 0.125), gate), batch_size=2)
+    batcher._changed = riser = LateRiser("late")
+    first = pool.submit(alone, batcher, window(0.1))
+    assert gate.arrived.acquire(timeout=LONG_S)
+    with batcher.lane(ALL, 1) as leading, batcher.lane(ALL, 1, first=1) as late:
+        put(leading, 0.2)
+        put(late, 0.3)
+        thread = threading.Thread(target=late.take, args=(unheard,), name="late")
+        thread.start()
+        assert riser.asleep.wait(LONG_S)
+        gate.open()
+        leading.take(unheard)
+        try:
+            pool.submit(alone, batcher, window(0.4)).result(LONG_S / 4)
+        finally:
+            riser.let.set()
+            thread.join()
+    first.result(LONG_S)
+    assert gate.rows == [[0.1, 0.0], [0.2, 0.3], [0.4, 0.0]]
 
 
 def test_who_waits_for_others_can_be_stopped(

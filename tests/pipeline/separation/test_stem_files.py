@@ -1,5 +1,6 @@
 """Stems as files: of the input's rate, length and channels, and adding up to it."""
 
+import errno
 import tracemalloc
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import soundfile as sf
 from scipy.signal import butter, sosfiltfilt
 
-from pipeline.audio.encode import quantise
+from pipeline.audio.encode import AudioWriter, quantise
 from pipeline.audio.source import BLOCK_SAMPLES
 from pipeline.errors import Cancelled, ModelError
 from pipeline.progress import unheard
@@ -28,6 +29,10 @@ def integers(path, bits):
     """The samples in a file as they are stored: int32, shape (channels, n)."""
     samples, _rate = sf.read(path, dtype="int32", always_2d=True)
     return samples.T >> (32 - bits)
+
+
+def no_room(_file, _samples):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture
@@ -224,6 +229,21 @@ def test_progress_never_falls_and_ends_at_one(separator, run, source, rate_hz):
     run(source(noise(2 * BLOCK_SAMPLES), rate_hz), separator, on_progress=seen.append)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0.0, 1.0)
+
+
+def test_a_song_whose_files_cannot_be_written_leaves_nothing_in_others_batches(
+    shares, model_of, run, source, monkeypatch
+):
+    told = []
+    model = model_of(shares(*SHARES))
+    separator = Separator(model, device="cpu", precision="fp32", batch_size=4, on_batch=lambda *fill: told.append(fill))
+    with monkeypatch.context() as disk:
+        disk.setattr(AudioWriter, "write", no_room)
+        with pytest.raises(OSError, match="No space left") as error:
+            run(source(noise(60_000)), separator)
+    assert error.tb  # whoever holds the error holds the frames in which the song was separated
+    run(source(noise(5000)), separator)
+    assert told == [(4, 4), (1, 4)]
 
 
 def test_cancelling_leaves_the_files_of_before(separator, run, source, tmp_path):
