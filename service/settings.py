@@ -79,7 +79,8 @@ class Settings:
     storage_url: str = _setting(
         "",
         "Where files are kept: s3://BUCKET or s3://BUCKET/PREFIX, with endpoint and credentials in the usual AWS_ "
-        "variables; default a folder inside the data folder.",
+        "variables; what no task has is deleted there, so one for each service; default a folder inside the data "
+        "folder.",
     )
     storage_public_url: str = _setting(
         "",

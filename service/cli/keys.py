@@ -53,6 +53,7 @@ def _with_context(do: Callable[[Context], Awaitable[T]]) -> T:
         context = Context(load_settings())
         try:
             await context.database.upgrade()
+            await context.set_clock()
             return await do(context)
         finally:
             await context.close()

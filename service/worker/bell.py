@@ -26,6 +26,7 @@ _POLL_S = 0.05  # how soon a ring is heard; one look into a sorted set
 _ROUNDS_EVERY_S = 5
 _JOB_TIMEOUT_S = 30  # looking takes milliseconds; a dead process's ring is free again soon
 _START_AGAIN_S = 1.0
+_CANCEL_AGAIN_S = 1.0
 
 
 class Bell:
@@ -65,10 +66,15 @@ class Bell:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            answering = [job for listener in listeners for job in listener.tasks.values()]
-            await asyncio.gather(*tasks, *answering, return_exceptions=True)
+            left = set(tasks)
+            while left:  # again: what it awaits may take a cancellation for its own timeout
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+            if answering := {job for listener in listeners for job in listener.tasks.values()}:
+                await asyncio.wait(
+                    answering, timeout=_JOB_TIMEOUT_S
+                )  # a claim that is cancelled may be made all the same
 
     def _listener(self, queue: str) -> ArqWorker:
         attend = func(cast(WorkerCoroutine, self._attend), name=JOB, keep_result=0, max_tries=1)
@@ -88,6 +94,7 @@ class Bell:
             "redis_pool": self._doorbell.redis,
             "handle_signals": False,
             "max_jobs": 1,
+            "keep_result": 0,  # of what failed, too: it would keep the same ring from being rung again
             "job_timeout": _JOB_TIMEOUT_S,
             "poll_delay": _POLL_S,
             "job_serializer": encode_job,

@@ -80,7 +80,11 @@ class JobProgress:
         Raises:
             Cancelled: the job is to stop.
         """
-        self.report(self.stage, 0.0)
+        try:
+            self.report(self.stage, 0.0)
+        except Cancelled:
+            work.close()  # never begun
+            raise
         task = asyncio.ensure_future(work)
         self._on_stop.append(task.cancel)
         try:

@@ -1,13 +1,9 @@
 """What somebody in a fleet must do every few seconds: return what dead workers held, and ring again for what is due."""
 
-import logging
-
 from service.context import Context
 from service.db.models import Queue
 from service.worker.janitor import Janitor
 from service.worker.worker import Worker
-
-_log = logging.getLogger(__name__)
 
 _MOST_RINGS = 100  # of one queue at a time: a worker that was rung for looks on by itself
 

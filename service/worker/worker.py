@@ -38,9 +38,10 @@ _ABANDON_S = 2.0  # for a database that does not answer
 _FINISH_SHARE = 0.5  # of the grace period, for tasks that are nearly done; the rest is for handing back
 _RETRY_DELAY_MS = 10_000
 # A full disk, or a storage that is away, is nothing of the task's: it waits for the operator, at no attempt's cost.
-# Not forever: there may be room for every task but this one.
+# Not forever: there may be room for every task but this one.  Counted in claims, which make up a day at least, and not
+# in time: a long queue makes tasks old that nobody has tried yet.
 _WAIT_MS = 15_000
-_LONGEST_WAIT_MS = 24 * 3600 * 1000
+_MOST_CLAIMS = 24 * 3600 * 1000 // _WAIT_MS
 _FIRST_OWN_FAULT = 500  # codes below are the client's: its file, its address, its credits
 _UNEXPECTED = "The generation failed for a reason that is not the audio's; the service's log has it."
 
@@ -169,7 +170,6 @@ class Worker:
         with about(task):
             _log.info("task %s (%s): attempt %d", task.id, task.kind, claim.attempt)
             try:
-                await files.release(task.id, below=claim.fence)  # what earlier claims were about to store
                 if not await self._do(claim, progress):
                     await files.release(task.id, fence=claim.fence)
             except Exception as error:  # the janitor cleans up, and the lease runs out
@@ -180,6 +180,7 @@ class Worker:
         leases = self._context.store.leases
         try:
             async with self._lease(claim, progress), _scratch(self._context, claim) as scratch:
+                await self._context.files.release(claim.task.id, below=claim.fence)  # what earlier claims left
                 job = Job(self._context, self._pipeline, claim, scratch, progress, self.queues)
                 outcome = await JOBS[TaskKind(claim.task.kind)](job)
                 await insist(partial(self._succeed, claim, outcome))
@@ -235,7 +236,7 @@ class Worker:
         """
         if not await self._context.store.leases.holds(claim):  # cancelled, say, and its scratch folder swept away
             raise LeaseLost(f"task {claim.task.id}: failed when the claim was void")
-        if self._must_wait(claim, error):
+        if _must_wait(claim, error):
             reason = error.detail if isinstance(error, StorageError) else error
             _log.error("task %s: waits until it can be stored: %s", claim.task.id, reason)
             await self._context.store.leases.retry_later(claim, _WAIT_MS, charged=False)
@@ -250,11 +251,6 @@ class Worker:
             await self._context.store.leases.fail(claim, *_verdict(error))
             metrics.task_finished(claim.task.kind, TaskStatus.FAILED)
             await self._context.files.drop_stages(claim.task.id)
-
-    def _must_wait(self, claim: Claim, error: Exception) -> bool:
-        """Whether an attempt failed for what is nothing of the task's: no room, or what it works with is away."""
-        waited_ms = self._context.clock.now_ms() - claim.task.created_ms
-        return (is_full(error) or is_away(error) or isinstance(error, Unavailable)) and waited_ms < _LONGEST_WAIT_MS
 
     @contextlib.asynccontextmanager
     async def _lease(self, claim: Claim, progress: JobProgress) -> AsyncIterator[None]:
@@ -297,6 +293,11 @@ async def _scratch(context: Context, claim: Claim) -> AsyncIterator[Path]:
         yield folder
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _must_wait(claim: Claim, error: Exception) -> bool:
+    """Whether an attempt failed for what is nothing of the task's: no room, or what it works with is away."""
+    return (is_full(error) or is_away(error) or isinstance(error, Unavailable)) and claim.fence < _MOST_CLAIMS
 
 
 def _verdict(error: Exception) -> tuple[int, str, str]:

@@ -1,7 +1,7 @@
 """What a second worker process brings: ``python tests/bench/bench_workers.py``.
 
 1. Tasks whose work is a second of sleep with progress reports, done by one worker process and by two, which take turns:
-   throughput from the first claim to the last end. The target is 1.95 times as much.
+   throughput from when each has ended one to the last end. The target is 1.95 times as much.
 2. Callbacks delivered per second by one worker process and by two, from a backlog in the outbox; to one receiver, of
    which a process asks four things at once, and to eight.
 
@@ -47,13 +47,13 @@ def throughput(fleet: Fleet, workers: int, n_tasks: int) -> float:
     fleet.until_idle()
     for member in members:
         member.kill()
-    [row] = fleet.rows(
-        "SELECT min(started_ms) AS began, max(completed_ms) AS ended, max(attempt) AS attempts, "
-        "count(*) FILTER (WHERE status = 'succeeded') AS done FROM tasks WHERE id = ANY($1)",
-        ids,
+    rows = fleet.rows(
+        "SELECT completed_ms FROM tasks WHERE id = ANY($1) AND status = 'succeeded' AND attempt = 1 ORDER BY 1", ids
     )
-    assert (row["done"], row["attempts"]) == (n_tasks, 1)
-    return 1000 * n_tasks / (row["ended"] - row["began"])
+    ended_ms = [row["completed_ms"] for row in rows]
+    assert len(ended_ms) == n_tasks
+    first_ms = ended_ms[workers - 1]  # each worker has ended one: how long the first took to get going does not count
+    return 1000 * (n_tasks - workers) / (ended_ms[-1] - first_ms)
 
 
 def callbacks(fleet: Fleet, workers: int, urls: list[str], number: int) -> float:

@@ -116,11 +116,15 @@ async def test_locks_of_a_process_that_froze_within_a_transaction_do_not_stand_f
     monkeypatch.setattr(database_module, "_LEFT_OPEN_MS", 500)
     frozen, other = Database(fleet.postgres.url), Database(fleet.postgres.url)
     lock = sa.select(sa.func.pg_advisory_xact_lock(1))
-    with pytest.raises(SQLAlchemyError) as ended:
+
+    async def freeze_with_the_lock() -> None:
         async with frozen.write() as session:
             await session.execute(lock)
             async with asyncio.timeout(10), other.write() as waiting:
                 await waiting.execute(lock)
+
+    with pytest.raises(SQLAlchemyError) as ended:
+        await freeze_with_the_lock()
     assert is_away(ended.value), "it may try again"
     await frozen.close()
     await other.close()

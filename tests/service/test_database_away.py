@@ -1,9 +1,11 @@
 """A database that is away: requests are answered 503, in every dialect, and are carried out again when it is back."""
 
 import asyncio
+import contextlib
 import dataclasses
 import shutil
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -18,8 +20,10 @@ from service.db.database import Database, is_away
 from service.db.models import File
 from service.keys import create_key
 from service.settings import Settings
-from support.postgres_server import running_postgres
+from support.postgres_server import PostgresServer, running_postgres
 from support.process import free_port
+
+PATIENCE_S = 120.0
 
 ASKED = [
     ("GET", "/api/v1/midi/record-info?taskId=1", "kie"),
@@ -111,18 +115,49 @@ async def test_a_database_that_is_locked_for_too_long_is_away(sqlite_template: P
     await database.close()
 
 
-async def test_a_server_that_crashes_under_requests_is_503_until_it_is_back(tmp_path: Path) -> None:
+@contextlib.asynccontextmanager
+async def client_of(server: PostgresServer, data_dir: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with a key of an API over a database server, in this process."""
+    settings = Settings(data_dir=data_dir, database_url=server.url, secret="a secret for tests only")
+    context = Context(settings)
+    context.serves_models = False
+    await context.database.upgrade()
+    headers = {"Authorization": f"Bearer {await create_key(context, 'tests')}"}
+    transport = httpx.ASGITransport(create_app(context), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://stemscribe.test", headers=headers) as http:
+        yield http
+    await context.close()
+
+
+async def test_a_server_that_hangs_is_told_of_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for patience in ("service.health._PATIENCE_S", "service.api.health._PATIENCE_S"):
+        monkeypatch.setattr(patience, 0.5)
+    monkeypatch.setattr("service.store.statistics._KEPT_S", -1.0)
+
+    async def looks(http: httpx.AsyncClient) -> tuple[str, bool]:
+        ready, metrics = await asyncio.gather(http.get("/health/ready"), http.get("/metrics"))
+        assert metrics.status_code == 200
+        return ready.json()["checks"]["database"], "stemscribe_database_up 1.0" in metrics.text
+
     with running_postgres() as server:
-        settings = dataclasses.replace(
-            Settings(), data_dir=tmp_path, database_url=server.url, secret="a secret for tests only"
-        )
-        context = Context(settings)
-        await context.database.upgrade()
-        headers = {"Authorization": f"Bearer {await create_key(context, 'tests')}"}
-        transport = httpx.ASGITransport(create_app(context), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://stemscribe.test", headers=headers) as http:
-            statuses: list[int] = []
-            away = asyncio.Event()
+        async with asyncio.timeout(PATIENCE_S), client_of(server, tmp_path) as http:
+            while await looks(http) != ("ok", True):  # the first look takes longer
+                pass
+            server.freeze()
+            try:
+                for _ in range(3):
+                    assert await looks(http) == ("no answer within 0.5 s", False)
+            finally:
+                server.thaw()
+            while await looks(http) != ("ok", True):
+                pass
+
+
+async def test_a_server_that_crashes_under_requests_is_503_until_it_is_back(tmp_path: Path) -> None:
+    statuses: list[int] = []
+    away = asyncio.Event()
+    with running_postgres() as server:
+        async with asyncio.timeout(PATIENCE_S), client_of(server, tmp_path) as http:
 
             async def ask() -> None:
                 """Again and again until it is answered well after it was not."""
@@ -138,5 +173,4 @@ async def test_a_server_that_crashes_under_requests_is_503_until_it_is_back(tmp_
             await away.wait()
             await asyncio.to_thread(server.start)
             await asyncio.gather(*asking)
-        await context.close()
     assert set(statuses) == {200, 503}

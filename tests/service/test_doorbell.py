@@ -139,6 +139,18 @@ async def test_however_many_rings_take_few_connections(context: Context, rings: 
     assert rings.info("clients")["connected_clients"] < 12
 
 
+async def test_a_ring_that_came_to_nothing_is_not_in_the_way_of_the_next(
+    context: Context, key: ApiKey, pipeline: FakePipeline, rings: "redis.Redis[bytes]"
+) -> None:
+    """One that nobody heard for an hour, say: arq would keep its failure, and take no other of the same name."""
+    task_id = "a" * 32
+    rings.zadd(arq_queue(Queue.MIDI), {f"midi:{task_id}": 1})  # what it was has expired
+    async with listening(context, pipeline):
+        await until(lambda: not rings.zcard(arq_queue(Queue.MIDI)))
+    context.doorbell.ring(Queue.MIDI, task_id)
+    await until(lambda: rings.zcard(arq_queue(Queue.MIDI)))
+
+
 async def test_a_fault_of_the_listener_does_not_end_the_listening(
     context: Context, key: ApiKey, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +181,14 @@ def test_a_name_is_taken_as_long_as_its_key_lives() -> None:
         assert f"A live key has the name {name!r} already ({key['id']})" in again.stderr
     assert len(listed()) == 1
     assert run("create", "x" * 100).exit_code == 0
+
+
+@pytest.mark.parametrize("size", ["scaled"], indirect=True)
+def test_keys_are_dated_by_the_clock_of_the_fleet(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a key that was rotated where the clock is wrong is good for too short a time, or too long."""
+    monkeypatch.setenv("STEMSCRIBE_DATABASE_URL", database_url)
+    time_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: time_ns() + int(3600e9))
+    assert run("create", "app").exit_code == 0
+    [key] = listed()
+    assert abs(datetime.fromisoformat(key["created"]) - datetime.now(UTC)) < timedelta(minutes=10)

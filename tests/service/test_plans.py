@@ -9,26 +9,22 @@ from service.context import Context
 from service.db.models import ApiKey, Outbox, OutboxState, Task, TaskKind, TaskStatus
 from service.store.records import NewTask
 
-N_ENDED = 3000
+N_ENDED, N_WAITING = 3000, 600
 CALLBACK = "https://example.com/callback"
 
 
-async def keep_ended_tasks(context: Context, key: ApiKey) -> None:
-    tasks = [
-        {
-            "id": f"ended {number}", "key_id": key.id, "kind": TaskKind.MIDI, "dialect": "kie", "params": {}, "credits": 0,
-            "status": TaskStatus.SUCCEEDED, "progress": 1.0, "queue": "midi", "turn": number, "priority": 0, "due_ms": 0,
-            "attempt": 1, "fence": 1, "created_ms": number, "callback_url": CALLBACK, "expires_ms": 2_000_000_000_000,
-        }
-        for number in range(N_ENDED)
-    ]  # fmt: skip
-    owed = [
-        {
-            "id": f"evt {task['id']}", "task_id": task["id"], "url": CALLBACK, "state": OutboxState.DELIVERED,
-            "attempts": 1, "retries_from": 0, "due_ms": 0, "created_ms": 0,
-        }
-        for task in tasks
-    ]  # fmt: skip
+async def fill(context: Context, key: ApiKey) -> None:
+    """Ended tasks whose callbacks were delivered, and then some that wait, or are owed one."""
+    always = {"kind": TaskKind.MIDI, "dialect": "kie", "params": {}, "credits": 0, "progress": 0.0, "queue": "midi"}
+    tasks, owed = [], []
+    for number in range(N_ENDED + N_WAITING):
+        waits, numbers = number >= N_ENDED, {"turn": number, "created_ms": number, "expires_ms": 2_000_000_000_000}
+        status = TaskStatus.QUEUED if waits else TaskStatus.SUCCEEDED
+        ints = dict.fromkeys(("priority", "due_ms", "attempt", "fence"), 0)
+        tasks.append({"id": f"task {number}", "key_id": key.id, "status": status, **always, **numbers, **ints})
+        state = OutboxState.PENDING if waits else OutboxState.DELIVERED
+        ints = dict.fromkeys(("attempts", "retries_from", "due_ms", "created_ms"), 0)
+        owed.append({"id": f"evt {number}", "task_id": f"task {number}", "url": CALLBACK, "state": state, **ints})
     async with context.database.write() as session:
         await session.execute(sa.insert(Task), tasks)
         await session.execute(sa.insert(Outbox), owed)
@@ -41,7 +37,7 @@ async def plans(context: Context, act: Awaitable[object]) -> str:
 
     def hear(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if " tasks" in statement or " outbox" in statement:
-            heard.append((statement, parameters))
+            heard.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
 
     engines = {context.database._engine.sync_engine, context.database._writer.sync_engine}
     for engine in engines:
@@ -61,12 +57,12 @@ async def plans(context: Context, act: Awaitable[object]) -> str:
 
 
 async def test_nobody_looks_through_all_tasks(context: Context, key: ApiKey) -> None:
-    await keep_ended_tasks(context, key)
+    await fill(context, key)
     store = context.store
     looks = {
         "a new task": lambda: store.tasks.create(NewTask(key_id=key.id, kind=TaskKind.MIDI, callback_url=CALLBACK)),
-        "a claim": lambda: store.leases.claim("worker"),
-        "a look for nothing": lambda: store.leases.claim("worker"),
+        "a claim": lambda: store.leases.claim("worker", ["midi"]),
+        "a look for nothing": lambda: store.leases.claim("worker", ["io"]),
         "lost leases": store.leases.reap,
         "callbacks": lambda: store.outbox.claim(10, 1000),
     }
