@@ -9,6 +9,7 @@ from typing import Protocol
 _log = logging.getLogger(__name__)
 
 _SYNC_EVERY_S = 5.0
+_TRY_EVERY_S = 0.25  # until it was read once: what is written before goes by this machine's own clock
 _JUMP_MS = 2000  # more than drift and a slow answer explain
 
 
@@ -65,7 +66,7 @@ class DatabaseClock:
                 await self.sync()
             except Exception as error:
                 _log.debug("the database's clock could not be read: %s", error)
-            await asyncio.sleep(_SYNC_EVERY_S)
+            await asyncio.sleep(_SYNC_EVERY_S if self._synced else _TRY_EVERY_S)
 
 
 def _steady_ms() -> int:
