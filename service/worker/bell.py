@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 0.05  # how soon a ring is heard; one look into a sorted set
 _ROUNDS_EVERY_S = 5
+_ROUNDS_POLL_S = 0.5
 _JOB_TIMEOUT_S = 30  # looking takes milliseconds; a dead process's ring is free again soon
 _START_AGAIN_S = 1.0
 _CANCEL_AGAIN_S = 1.0
@@ -87,7 +88,8 @@ class Bell:
         """
         seconds = set(range(0, 60, _ROUNDS_EVERY_S))
         rounds = cron(cast(WorkerCoroutine, self._make_rounds), name="rounds", second=seconds)
-        return ArqWorker(cron_jobs=[rounds], queue_name=arq_queue("rounds"), **self._options())
+        options = {**self._options(), "poll_delay": _ROUNDS_POLL_S}
+        return ArqWorker(cron_jobs=[rounds], queue_name=arq_queue("rounds"), **options)
 
     def _options(self) -> dict[str, Any]:
         return {
