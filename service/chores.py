@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from service.db.database import is_away
+from service.outages import log_failure
 
 _log = logging.getLogger(__name__)
 
@@ -16,9 +16,5 @@ async def every(seconds: float, do: Callable[[], Awaitable[object]], unless: Cal
             if not unless():
                 await do()
         except Exception as error:
-            known = is_away(error)
-            _log.log(
-                logging.WARNING if known else logging.ERROR,
-                "%s failed: %s", getattr(do, "__qualname__", do), error, exc_info=None if known else error,
-            )  # fmt: skip
+            log_failure(_log, f"{getattr(do, '__qualname__', do)} failed", error)
         await asyncio.sleep(seconds)

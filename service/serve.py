@@ -91,6 +91,7 @@ async def serve_api(settings: Settings, announce: Callable[[str], None]) -> None
     context.serves_models = False  # workers have them
     server = _server(context, on_second_signal=lambda: None)
     announce(f"Stemscribe's API serves {settings.resolved_public_url} (API pages: /schema). Ctrl-C stops it.")
+    _log.info("listening on %s:%d", settings.host, settings.port)
     sweeping = asyncio.create_task(every(_SWEEP_EVERY_S, Janitor(context).sweep_scratch))  # no worker may be here
     try:
         await server.serve(sockets=[listener])

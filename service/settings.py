@@ -164,8 +164,10 @@ class Settings:
             _check_redis_url(self.redis_url)
         if self.storage_url and not _S3_URL.fullmatch(self.storage_url):
             raise SettingsError(f"{_PREFIX}STORAGE_URL must be s3://BUCKET or s3://BUCKET/PREFIX.")
-        if self.storage_public_url and not self.storage_public_url.startswith(("http://", "https://")):
-            raise SettingsError(f"{_PREFIX}STORAGE_PUBLIC_URL must be an http or https address.")
+        for name in ("public_url", "storage_public_url"):
+            address = getattr(self, name)
+            if address and not address.startswith(("http://", "https://")):
+                raise SettingsError(f"{_PREFIX}{name.upper()} must be an http or https address.")
 
     @property
     def resolved_public_url(self) -> str:

@@ -24,7 +24,6 @@ from service.api.idempotency import REFUSED
 from service.api.incoming import FORM_OVERHEAD_BYTES
 from service.api.multipart import too_large_file
 from service.api.wording import cut, wrong_field
-from service.db.database import is_away
 from service.errors import (
     BadRequest,
     Invalid,
@@ -36,6 +35,7 @@ from service.errors import (
     Unavailable,
     is_full,
 )
+from service.outages import reason_of_outage
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +85,8 @@ def failure(request: Request[Any, Any, Any], error: Exception) -> ServiceError:
     if isinstance(error, HTTPException) and error.detail == _DISCONNECTED:
         _log.info("the client went away in the middle of its request")
         return BadRequest("The request broke off.")
-    if is_away(error):
-        _log.error("the database is away: %s", error)
+    if (outage := reason_of_outage(error)) is not None:
+        _log.error("%s", outage)
         return Unavailable(_AWAY)
     _log.error("unexpected error", exc_info=error)
     return ServiceError(_UNEXPECTED)

@@ -14,7 +14,7 @@ from service.context import Context
 from service.db.models import ApiKey, CreditEntry
 from service.keys import create_key, rotate_key
 from service.prices import MILLI, credits
-from service.settings import Settings, load_settings
+from service.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
 
@@ -46,13 +46,21 @@ def _checked_name(name: str) -> str:
     return name
 
 
+async def _have_schema(context: Context) -> None:
+    """Migrate where `stemscribe serve` would; a fleet's database is migrated when whoever runs it says so."""
+    if context.database.is_sqlite:
+        await context.database.upgrade()
+    elif not await context.database.is_usable():
+        raise SettingsError("The database's schema is not this version's: run `stemscribe db upgrade` first.")
+
+
 def _with_context(do: Callable[[Context], Awaitable[T]]) -> T:
-    """Run something over the service's database, which is created or migrated first."""
+    """Run something over the service's database; the embedded one is created or migrated first."""
 
     async def run() -> T:
         context = Context(load_settings())
         try:
-            await context.database.upgrade()
+            await _have_schema(context)
             await context.set_clock()
             return await do(context)
         finally:

@@ -67,4 +67,11 @@ def main() -> None:
     except OSError as error:  # a folder that cannot be made, a full disk: what it says is enough
         click.echo(f"stemscribe: {error}", err=True)
         code = EXIT_FAILED
+    except Exception as error:
+        from service.outages import reason_of_outage  # what that imports takes a while
+
+        if (outage := reason_of_outage(error)) is None:
+            raise
+        click.echo(f"stemscribe: {outage}", err=True)
+        code = EXIT_FAILED
     sys.exit(code or 0)

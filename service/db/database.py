@@ -31,6 +31,7 @@ _CONNECT_TIMEOUT_S = 10.0  # a server that is cut off answers nothing at all
 # PostgreSQL's classes of errors: connection exception, insufficient resources, operator intervention (57P01 and on:
 # shutting down, crashed, starting up), system error.
 _AWAY_STATES = ("08", "53", "57P", "58")
+_NOT_MIGRATED_STATES = ("42P01", "42703")  # no such table or column: `stemscribe db upgrade` is still to come
 _AWAY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 _MIGRATION_LOCK = 0x57454D53  # any number that no other user of the database takes
 
@@ -173,7 +174,9 @@ def is_away(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig
-    if error.connection_invalidated or str(getattr(cause, "sqlstate", None) or "").startswith(_AWAY_STATES):
+    if error.connection_invalidated or str(getattr(cause, "sqlstate", None) or "").startswith(
+        _AWAY_STATES + _NOT_MIGRATED_STATES
+    ):
         return True
     if isinstance(error, InterfaceError):  # the connection was closed under it, unless a value was wrong
         return not isinstance(cause.__cause__ if cause else None, ValueError)

@@ -16,8 +16,8 @@ from arq.worker import Worker as ArqWorker
 from arq.worker import func
 from redis.exceptions import RedisError
 
-from service.db.database import is_away
 from service.doorbell import JOB, ArqDoorbell, arq_queue, decode_job, encode_job
+from service.outages import log_failure
 from service.worker.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -47,12 +47,18 @@ class Bell:
 
     async def run(self) -> None:
         """Listen until cancelled."""
+        told = False
         while True:
             try:
+                await self._doorbell.redis.ping()
+                if told:
+                    _log.info("Redis is heard again")
+                told = False
                 await self._listen()
             except (RedisError, OSError, TimeoutError) as error:
-                if self.is_heard:
+                if not told:
                     _log.warning("Redis is away (%s): tasks are looked for in the database", error)
+                told = True
             except Exception:  # arq's; nobody waits for this to end, and so nobody would hear of it
                 _log.exception("the doorbell is not heard for a moment")
             finally:
@@ -60,7 +66,6 @@ class Bell:
             await asyncio.sleep(_START_AGAIN_S)
 
     async def _listen(self) -> None:
-        await self._doorbell.redis.ping()
         listeners = [self._rounds_listener(), *(self._listener(queue) for queue in self._worker.queues)]
         self.is_heard = True
         tasks = [asyncio.create_task(listener.main()) for listener in listeners]
@@ -114,11 +119,7 @@ class Bell:
         try:
             await self._rounds()
         except Exception as error:  # the next round comes soon
-            known = is_away(error)
-            _log.log(
-                logging.WARNING if known else logging.ERROR,
-                "no round could be made: %s", error, exc_info=None if known else error,
-            )  # fmt: skip
+            log_failure(_log, "no round could be made", error)
 
 
 class _ListenerWithRoom(ArqWorker):

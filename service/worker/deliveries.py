@@ -17,11 +17,11 @@ import httpx
 from service import metrics
 from service.callbacks import callback_body, shows_notes
 from service.context import Context
-from service.db.database import is_away
 from service.db.models import Outbox, OutboxState
 from service.errors import ServiceError
 from service.logs import about_fields
 from service.net.transport import reason_of, vetted_client
+from service.outages import log_failure
 from service.store.outbox import origin
 from service.worker.insist import insist
 
@@ -78,11 +78,7 @@ class Deliverer:
                         continue  # there may be more
                 except Exception as error:
                     pause_s = _POLL_AFTER_ERROR_S
-                    _log.log(
-                        logging.WARNING if is_away(error) else logging.ERROR,
-                        "callbacks that are due could not be claimed: %s",
-                        error, exc_info=None if is_away(error) else error,
-                    )  # fmt: skip
+                    log_failure(_log, "callbacks that are due could not be claimed", error)
                 await asyncio.wait({stopping, *self._running}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
             if self._running:
                 await asyncio.wait(self._running)

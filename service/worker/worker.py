@@ -16,6 +16,7 @@ from service.db.database import is_away
 from service.db.models import Queue, TaskKind, TaskStatus
 from service.errors import LeaseLost, PassOn, ServiceError, StorageError, Unavailable, is_full
 from service.logs import about
+from service.outages import log_failure
 from service.store.leases import MAX_ATTEMPTS
 from service.store.records import Claim, Outcome
 from service.worker.insist import insist
@@ -123,10 +124,7 @@ class Worker:
                     pass
             except Exception as error:  # the loop must outlive it
                 pause_s = max(pause_s, _POLL_AFTER_ERROR_S)
-                _log.log(
-                    logging.WARNING if is_away(error) else logging.ERROR,
-                    "no task could be claimed: %s", error, exc_info=None if is_away(error) else error,
-                )  # fmt: skip
+                log_failure(_log, "no task could be claimed", error)
             await asyncio.wait({stopped, *self._running}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
         async with self._claiming:  # who was rung for just before may have a claim now, to be handed back
             pass
@@ -173,7 +171,7 @@ class Worker:
                 if not await self._do(claim, progress):
                     await files.release(task.id, fence=claim.fence)
             except Exception as error:  # the janitor cleans up, and the lease runs out
-                _log.error("task %s was left: %s", task.id, error, exc_info=None if is_away(error) else error)
+                log_failure(_log, f"task {task.id} was left", error)
 
     async def _do(self, claim: Claim, progress: JobProgress) -> bool:
         """Do the task and write its end; False when nothing of it was kept."""
