@@ -2,7 +2,7 @@
 
 import logging
 
-from service.db.database import is_away
+from service.db.database import is_away, is_unmigrated
 from service.errors import StorageError
 
 _MAX_LENGTH = 300
@@ -12,6 +12,8 @@ def reason_of_outage(error: BaseException) -> str | None:
     """Why the database or the storage cannot be used just now, in one line; None where an error tells of neither."""
     if isinstance(error, StorageError):
         return error.detail
+    if is_unmigrated(error):
+        return "the database's schema is not this version's: run `stemscribe db upgrade`"
     if not is_away(error):
         return None
     words = " ".join(str(getattr(error, "orig", None) or error).split())

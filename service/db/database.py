@@ -164,6 +164,11 @@ def _alembic_config() -> Config:
     return config
 
 
+def is_unmigrated(error: BaseException) -> bool:
+    """Whether an error tells that tables or columns are not there yet."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED_STATES
+
+
 def is_away(error: BaseException) -> bool:
     """Whether an error tells that the database cannot be used just now, and not that the statement was wrong.
 
@@ -174,9 +179,7 @@ def is_away(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig
-    if error.connection_invalidated or str(getattr(cause, "sqlstate", None) or "").startswith(
-        _AWAY_STATES + _NOT_MIGRATED_STATES
-    ):
+    if error.connection_invalidated or str(getattr(cause, "sqlstate", None) or "").startswith(_AWAY_STATES):
         return True
     if isinstance(error, InterfaceError):  # the connection was closed under it, unless a value was wrong
         return not isinstance(cause.__cause__ if cause else None, ValueError)
