@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from service.keys import create_key
 from service.settings import Settings
 from support.postgres_server import PostgresServer, running_postgres
 from support.process import free_port
+from support.waiting import until
 
 PATIENCE_S = 120.0
 
@@ -96,6 +98,8 @@ async def test_a_file_that_cannot_be_opened_is_away(tmp_path: Path) -> None:
         await database.revision()
     assert is_away(error.value)
     await database.close()
+    # aiosqlite does not wait for the thread of a connection that failed, which would speak to a loop that is closed
+    await until(lambda: not any("_connection_worker" in thread.name for thread in threading.enumerate()))
 
 
 async def test_a_database_that_is_locked_for_too_long_is_away(sqlite_template: Path, tmp_path: Path) -> None:
