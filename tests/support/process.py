@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def stemscribe(*arguments: str, env: dict[str, str]) -> "subprocess.CompletedPro
 
 
 @dataclass(kw_only=True)
-class Client:
+class Client(ABC):
     """A client with a key of a service, which may have several processes."""
 
     base_url: str
@@ -53,9 +54,9 @@ class Client:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
+    @abstractmethod
     def logs(self) -> str:
         """What the service said last, for messages about what went wrong."""
-        raise NotImplementedError
 
     def record(self, what: str, task_id: str) -> dict[str, Any]:
         response = httpx.get(

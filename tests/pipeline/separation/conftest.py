@@ -1,6 +1,7 @@
 """Networks small enough to run in no time, and audio on disk for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 from pipeline.audio.source import AudioSource
 from pipeline.models.network import SeparationModel
+from pipeline.separation.batcher import Batcher
+from pipeline.separation.networks import Networks
+from support.batching import SEGMENT_SAMPLES, Fills, MakeBatcher
 
 SOURCES = ("drums", "vocals", "other")
 
@@ -82,3 +86,31 @@ def small_htdemucs() -> HTDemucs:
         if weight.dim() == 1:
             weight.data += 0.3 * torch.rand_like(weight)
     return network.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def fills() -> Fills:
+    """What the observer was told."""
+    return []
+
+
+@pytest.fixture
+def batcher_of(model_of: MakeModel, fills: Fills) -> MakeBatcher:
+    def make(
+        *networks: nn.Module,
+        batch_size: int,
+        dtype: torch.dtype = torch.float32,
+        filling_s: float = 0.0,
+        **fields: object,
+    ) -> Batcher:
+        model = model_of(*networks, segment_samples=SEGMENT_SAMPLES, **fields)
+        ready = Networks(model, torch.device("cpu"), dtype)
+        return Batcher(ready, batch_size, lambda *told: fills.append(told), filling_s=filling_s)
+
+    return make
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
