@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["support.model_fixtures", "support.redis_server", "support.service_fixtures"]
+pytest_plugins = ["support.children", "support.model_fixtures", "support.redis_server", "support.service_fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -90,9 +90,9 @@ class S3Storage(Storage):
         partial = folder / f"{uuid.uuid4().hex}.part"
         with self._telling(f"fetching {key}"):
             answer = await obstore.get_async(self._store, key)
-            with await asyncio.to_thread(partial.open, "wb") as file:
-                async for block in answer.stream(min_chunk_size=4 * BLOCK_BYTES):
-                    await asyncio.to_thread(file.write, block)
+            await asyncio.to_thread(partial.touch)  # an empty object comes in no blocks
+            async for block in answer.stream(min_chunk_size=16 * BLOCK_BYTES):
+                await asyncio.to_thread(_append, partial, block)
         if (size_bytes := partial.stat().st_size) != answer.meta["size"]:
             raise StorageError(f"{key} ended after {size_bytes} of {answer.meta['size']} bytes")
         partial.replace(target)
@@ -226,6 +226,12 @@ class S3Storage(Storage):
     def _not_now(self, what: str, reason: str) -> StorageError:
         _log.error("S3 storage, %s: %s", what, reason)
         return StorageError(reason)
+
+
+def _append(file: Path, block: bytes) -> None:
+    """Write a block, and leave no file open: a fetch that is cancelled meanwhile could not close it."""
+    with file.open("ab") as end:
+        end.write(block)
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The whole line, in what its stages do not show by themselves: files appear when all are complete, and progress."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -82,9 +83,10 @@ class Reports:
         assert (fractions[0], fractions[-1]) == (0.0, 1.0)
 
 
-def nothing_left(*folders: Path) -> bool:
+@pytest.fixture
+def nothing_left(left_running: Callable[[], list[psutil.Process]]) -> Callable[..., bool]:
     """Whether there are no files in the folders, and no processes of ours."""
-    return not any(any(folder.iterdir()) for folder in folders) and not psutil.Process().children(recursive=True)
+    return lambda *folders: not any(any(folder.iterdir()) for folder in folders) and not left_running()
 
 
 @pytest.fixture
@@ -121,7 +123,13 @@ def test_a_wav_is_the_stem_to_the_bit(pipeline: SongPipeline, song: Path, tmp_pa
 
 @pytest.mark.parametrize(("stage", "at"), [("decoding", 0.0), ("decoding", 0.3), ("writing", 0.7), ("writing", 1.0)])
 def test_a_wav_stops_where_a_report_raises(
-    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, stage: str, at: float
+    pipeline: SongPipeline,
+    song: Path,
+    scratch: Path,
+    tmp_path: Path,
+    stage: str,
+    at: float,
+    nothing_left: Callable[..., bool],
 ) -> None:
     reports = Reports(stage, at)
     with pytest.raises(Cancelled):
@@ -132,7 +140,7 @@ def test_a_wav_stops_where_a_report_raises(
 
 @pytest.mark.parametrize("at", [0.0, 0.05, 0.2, 0.45, 0.55, 0.85])
 def test_a_transcription_stops_where_a_report_raises(
-    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, at: float
+    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, at: float, nothing_left: Callable[..., bool]
 ) -> None:
     reports = Reports("transcribing", at)
     with pytest.raises(Cancelled):
@@ -143,7 +151,7 @@ def test_a_transcription_stops_where_a_report_raises(
 
 @pytest.mark.parametrize("at", [0.0, 0.01])
 def test_a_separation_stops_while_it_decodes(
-    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, at: float
+    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, at: float, nothing_left: Callable[..., bool]
 ) -> None:
     with pytest.raises(Cancelled):
         pipeline.separate(song, tmp_path / "out", scratch=scratch, on_progress=Reports("decoding", at))
@@ -151,7 +159,7 @@ def test_a_separation_stops_while_it_decodes(
 
 
 def test_a_separation_stops_before_its_model_is_loaded(
-    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path
+    pipeline: SongPipeline, song: Path, scratch: Path, tmp_path: Path, nothing_left: Callable[..., bool]
 ) -> None:
     with pytest.raises(Cancelled):
         pipeline.separate(song, tmp_path / "out", scratch=scratch, on_progress=Reports("loading", 0.0))

@@ -28,6 +28,7 @@ from service.storage.presign import Signer, open_signer
 from support import storage_memory
 from support.s3 import S3Server, s3_server, set_in_environment
 from support.storage_servers import without_conditions
+from support.waiting import until
 
 SMALL = b"a small file\n" * 100
 LARGE = random.Random(3).randbytes(20_000_003)  # three parts of a multipart upload
@@ -257,6 +258,28 @@ async def test_an_object_of_s3_is_stored_again_only_when_it_is_old(
     assert stored == [key] * 3
     assert await all_of(storage, key) == content
     assert list(storage.scratch_dir.iterdir()) == []
+
+
+async def test_a_fetch_that_is_cancelled_leaves_no_file_open(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(s3_settings(tmp_path, s3_url))
+    key = await put(storage, SMALL)
+    opened: list[Any] = []
+    really = Path.open
+
+    def slow(path: Path, *args: Any, **kwargs: Any) -> Any:
+        opened.append(really(path, *args, **kwargs))
+        time.sleep(0.1)  # the fetch is cancelled now, and whoever opened the file has yet to hear of it
+        return opened[-1]
+
+    monkeypatch.setattr(Path, "open", slow)
+    fetch = asyncio.create_task(storage.local(key, tmp_path))
+    await until(lambda: opened)
+    fetch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetch
+    await until(lambda: opened[-1].closed)
 
 
 async def test_a_presigned_link_tells_name_and_type(s3: S3Server, s3_url: str, tmp_path: Path) -> None:

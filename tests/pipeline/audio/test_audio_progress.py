@@ -17,6 +17,7 @@ from pipeline.audio.source import BLOCK_SAMPLES, AudioSource
 from pipeline.errors import Cancelled
 
 Encode = Callable[..., Path]
+LeftRunning = Callable[[], list[psutil.Process]]
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_of_a_stream_that_declares_no_length_nothing_is_claimed(
 @pytest.mark.parametrize("name", ["song.flac", "song.mp3"])
 @pytest.mark.parametrize("at", [0.0, 0.1, 0.5, 0.9])
 def test_decoding_stops_where_a_report_raises(
-    encode: Encode, song: np.ndarray, scratch: Path, name: str, at: float
+    encode: Encode, song: np.ndarray, scratch: Path, name: str, at: float, left_running: LeftRunning
 ) -> None:
     later: list[float] = []
 
@@ -77,11 +78,11 @@ def test_decoding_stops_where_a_report_raises(
     assert len(later) == 1
     assert later[0] < at + 0.2
     assert list(scratch.iterdir()) == []
-    assert psutil.Process().children(recursive=True) == []
+    assert left_running() == []
 
 
 @pytest.mark.parametrize("program", ["import time; time.sleep(60)", "import os, time; os.close(1); time.sleep(60)"])
-def test_a_decoder_that_is_silent_can_be_stopped_at_any_time(program: str) -> None:
+def test_a_decoder_that_is_silent_can_be_stopped_at_any_time(program: str, left_running: LeftRunning) -> None:
     limits = DecodeLimits()
     started = time.monotonic()
 
@@ -92,7 +93,7 @@ def test_a_decoder_that_is_silent_can_be_stopped_at_any_time(program: str) -> No
     with pytest.raises(Cancelled), Child(["exec", sys.executable, "-S", "-c", program], limits, report) as child:
         run_to_its_end(child)
     assert time.monotonic() - started < 5
-    assert psutil.Process().children(recursive=True) == []
+    assert left_running() == []
 
 
 def test_resampling_leaves_nothing_where_a_report_raises(scratch: Path) -> None:
