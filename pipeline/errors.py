@@ -6,13 +6,16 @@
     ├── AudioError                  the input cannot be used; trying again will not help
     │   ├── UnsupportedAudio        not a container or codec we read (text, playlist, picture, ...)
     │   ├── CorruptAudio            looks like audio, but decoding it failed or broke off
-    │   └── AudioLimitExceeded      longer, wider or larger than a limit; names the limit
+    │   ├── AudioLimitExceeded      longer, wider or larger than a limit; names the limit
+    │   └── InvalidSpan             a part was asked for that is not in the audio; names its length
     ├── ModelError
     │   ├── UnknownModel            no such name in the catalogue
     │   ├── ModelMissing            not in the cache; says which command fetches it
     │   ├── SourceUnreachable       one source did not answer; the next one is tried
     │   ├── ModelUnavailable        every source failed (retryable)
     │   └── ChecksumMismatch        the bytes or tensors are not the pinned ones
+    ├── UnsupportedTarget           no such format to convert to, or it cannot hold that; names field and limit
+    ├── EncoderMissing              no ffmpeg here can write that format; says what to install
     ├── UnknownTranscriber          no such transcriber; names the choices
     ├── OutOfMemory                 the device has too little memory for the least there is to do (retryable)
     └── Cancelled                   the caller asked to stop (raised from a progress callback)
@@ -59,6 +62,12 @@ class AudioLimitExceeded(AudioError):
     code = "audio_limit_exceeded"
 
 
+class InvalidSpan(AudioError):
+    """A part was asked for that is not in the audio; the message names the audio's length."""
+
+    code = "invalid_span"
+
+
 class ModelError(PipelineError):
     """Weights could not be had."""
 
@@ -95,6 +104,18 @@ class ChecksumMismatch(ModelError):
     """The file or its tensors are not the pinned ones; the message says what to do."""
 
     code = "checksum_mismatch"
+
+
+class UnsupportedTarget(PipelineError):
+    """Audio cannot be converted to that; the message names the field and the limit."""
+
+    code = "unsupported_target"
+
+
+class EncoderMissing(PipelineError):
+    """There is no ffmpeg that can write the format; the message says what to install."""
+
+    code = "encoder_missing"
 
 
 class UnknownTranscriber(PipelineError):

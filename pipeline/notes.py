@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+BENDS_PER_S = 22_050 / 256
+"""Basic Pitch's frames: a bend every 11.6 ms."""
+BENDS_PER_SEMITONE = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -13,6 +17,9 @@ class Note:
         end_s: end in seconds; always later than ``start_s``.
         velocity: loudness of the attack, 0-1 (1 = MIDI velocity 127).
         confidence: how sure it is that the note was played, 0-1; 1 where nothing speaks against it.
+        bends: how far the pitch heard lies above ``pitch``, in thirds of a semitone, at
+            :data:`BENDS_PER_S` moments a second, evenly spaced from start to end, as Basic Pitch has it; empty where
+            it was not followed.
     """
 
     pitch: int
@@ -20,6 +27,7 @@ class Note:
     end_s: float
     velocity: float
     confidence: float = 1.0
+    bends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

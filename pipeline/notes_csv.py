@@ -5,16 +5,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.midi import midi_velocity
-from pipeline.notes import Instrument
+from pipeline.notes import Instrument, Note
 
-# The first five are the columns of Basic Pitch's own file, which other tools read; velocity is 1-127 in them.
-COLUMNS = ("start_time_s", "end_time_s", "pitch_midi", "velocity", "pitch_bend", "instrument", "stem")
+# Those of Basic Pitch's own file, which other tools read; velocity is 1-127 in them.
+EVENT_COLUMNS = ("start_time_s", "end_time_s", "pitch_midi", "velocity", "pitch_bend")
+COLUMNS = (*EVENT_COLUMNS, "instrument", "stem")
 
 
 def write_notes_csv(instruments: Iterable[Instrument], path: Path) -> None:
     """Write the notes of all instruments, one line each, by onset, then pitch, then order of the instruments.
 
-    Times are in seconds to the microsecond; ``pitch_bend`` is empty, since bends are not estimated.  UTF-8.
+    Times are in seconds to the microsecond; ``pitch_bend`` is as in :func:`write_note_events`.  UTF-8.
 
     Args:
         instruments: any number; none gives the header alone.
@@ -23,11 +24,40 @@ def write_notes_csv(instruments: Iterable[Instrument], path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    rows = [(note, instrument) for instrument in instruments for note in instrument.notes]
-    rows.sort(key=lambda row: (row[0].start_s, row[0].pitch))
+    _write(COLUMNS, ((*_event(note), one.name, one.stem) for one, note in _by_onset(instruments)), path)
+
+
+def write_note_events(instruments: Iterable[Instrument], path: Path) -> None:
+    """Write the notes of all instruments as Basic Pitch writes note events, in the order of :func:`write_notes_csv`.
+
+    ``pitch_bend`` is :attr:`pipeline.notes.Note.bends`: its numbers, in thirds of a semitone, 86 a second, stand in
+    this one field with spaces between them, none where the pitch was not followed.  Basic Pitch appends each number as
+    a field of its own, so that lines have up to some hundreds of fields under a header of five, which pandas and many
+    others refuse to read.  The numbers are the same: they are ``row["pitch_bend"].split()`` instead of ``row[4:]``.
+
+    Args:
+        instruments: any number; none gives the header alone.
+        path: file to write.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _write(EVENT_COLUMNS, (_event(note) for _, note in _by_onset(instruments)), path)
+
+
+def _by_onset(instruments: Iterable[Instrument]) -> list[tuple[Instrument, Note]]:
+    rows = [(instrument, note) for instrument in instruments for note in instrument.notes]
+    return sorted(rows, key=lambda row: (row[1].start_s, row[1].pitch))
+
+
+def _event(note: Note) -> tuple[str | int, ...]:
+    """The fields of :data:`EVENT_COLUMNS`."""
+    bends = " ".join(map(str, note.bends))
+    return f"{note.start_s:.6f}", f"{note.end_s:.6f}", note.pitch, midi_velocity(note.velocity), bends
+
+
+def _write(columns: tuple[str, ...], rows: Iterable[tuple[str | int, ...]], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for note, instrument in rows:
-            times = (f"{note.start_s:.6f}", f"{note.end_s:.6f}")
-            writer.writerow((*times, note.pitch, midi_velocity(note.velocity), "", instrument.name, instrument.stem))
+        writer.writerow(columns)
+        writer.writerows(rows)

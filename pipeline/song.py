@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING
 
 from pipeline.analysis.beats import estimate_beats
 from pipeline.analysis.key import estimate_keys
+from pipeline.analysis.tempo_and_key import TempoAndKey, tempo_and_key
 from pipeline.audio.decode import DecodeLimits, decode
 from pipeline.audio.source import AudioSource
+from pipeline.audio.subtract import Rest, subtract
 from pipeline.audio.wav import WavFile, write_wav
 from pipeline.models.store import ModelStore
 from pipeline.progress import OnProgress, part
+from pipeline.recognition import Recognised, recognise
 from pipeline.song_notes import HeardSong, SongNotes, write_song_notes
 from pipeline.transcription.choices import AUTO, check_transcriber
+from pipeline.transcription.mix import transcribe_mix
 from pipeline.transcription.routing import Transcription
 
 if TYPE_CHECKING:
@@ -42,6 +46,8 @@ _DECODING_OF_SEPARATION = 0.02
 _DECODING_OF_TRANSCRIPTION = 0.2
 _TRANSCRIBED = 0.9  # of a transcription; the beats are the rest
 _DECODING_OF_WAV = 0.7
+_DECODING_OF_RECOGNITION = 0.2
+_DECODING_OF_MIX, _HEARD_OF_MIX = 0.15, 0.8  # of tempo and key; the beats are the rest
 _REPORT_EVERY_S = 0.25  # how soon who waits for another thread's loading can be stopped
 
 
@@ -216,6 +222,33 @@ class SongPipeline:
         )
         return Song(stems[0].duration_s, stems, notes)
 
+    def recognise(
+        self, source: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+    ) -> Recognised:
+        """Whether a recording is a song, to be separated, or one instrument or voice, to be transcribed as it is.
+
+        What it is taken for is the name under which to give it to :meth:`transcribe` alone.  At most four segments of
+        the recording are separated for it.
+
+        Args:
+            source: any audio file that libsndfile or ffmpeg reads.
+            scratch: folder for large temporary files; the system's own by default.
+            on_progress: see :data:`Report`.
+
+        Raises:
+            AudioError: the file cannot be used.
+            ModelMissing: the separator's weights are not in the cache, or those of the network that follows a voice.
+            OutOfMemory: the device has too little memory for even one segment.
+        """
+        report = on_progress or _silent
+        with _scratch_folder(scratch) as folder:
+            decoding = _stage(report, "decoding", 0.0, _DECODING_OF_RECOGNITION)
+            decoding(0.0)
+            mix = decode(source, folder, self._limits, decoding)
+            separator = self._loaded_separator(partial(report, "loading", _DECODING_OF_RECOGNITION))
+            listening = _stage(report, "recognising", _DECODING_OF_RECOGNITION, 1.0)
+            return recognise(mix, separator, self._transcription.pitch_network, folder, listening)
+
     def to_wav(
         self, source: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None
     ) -> WavFile:
@@ -237,6 +270,52 @@ class SongPipeline:
             decoding(0.0)
             audio = decode(source, folder, self._own_limits, decoding)
             return write_wav(audio, out, _stage(report, "writing", _DECODING_OF_WAV, 1.0))
+
+    def subtract(
+        self, source: Path, part: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+    ) -> Rest:
+        """Write what is left of a song without one of its stems as FLAC, to the bit: all of it but the stem.
+
+        Args:
+            source: the song that was separated.
+            part: the stem's file, as :meth:`separate` made it.
+            out: the file, ``.flac``; its folder is made if need be.
+            scratch: folder for large temporary files; the system's own by default.
+            on_progress: see :data:`Report`.
+
+        Raises:
+            AudioError: a file cannot be used, or the stem is not one of this song.
+        """
+        report = on_progress or _silent
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _scratch_folder(scratch) as folder:
+            mix = decode(source, folder, self._own_limits, _stage(report, "decoding", 0.0, 0.3))
+            stem = decode(part, folder, self._own_limits, _stage(report, "decoding", 0.3, 0.6))
+            return subtract(mix, stem, out, _stage(report, "writing", 0.6, 1.0))
+
+    def tempo_and_key(
+        self, source: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+    ) -> TempoAndKey:
+        """Tempo, beats and keys of any audio, by a rough transcription of the whole mix: nothing is separated.
+
+        Args:
+            source: any audio file that libsndfile or ffmpeg reads.
+            scratch: folder for large temporary files; the system's own by default.
+            on_progress: see :data:`Report`.
+
+        Raises:
+            AudioError: the file cannot be used.
+            ModelMissing: Basic Pitch's network is not in the cache.
+        """
+        report = on_progress or _silent
+        with _scratch_folder(scratch) as folder:
+            decoding = _stage(report, "decoding", 0.0, _DECODING_OF_MIX)
+            decoding(0.0)
+            mix = decode(source, folder, self._own_limits, decoding)
+            listening = _stage(report, "listening", _DECODING_OF_MIX, _HEARD_OF_MIX)
+            drums, pitched = self._transcription.transcriber("drums"), self._transcription.transcriber("mix")
+            heard = transcribe_mix(mix, drums, pitched, listening)
+        return tempo_and_key(heard, mix.duration_s, _stage(report, "counting", _HEARD_OF_MIX, 1.0))
 
     @property
     def _own_limits(self) -> DecodeLimits:

@@ -11,6 +11,7 @@ from service.links import Links
 from service.secrets import load_secrets
 from service.settings import Settings
 from service.storage import open_storage
+from service.storage.source_buckets import SourceBuckets
 from service.store import Store
 
 
@@ -32,6 +33,7 @@ class Context:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.storage = open_storage(settings)  # first: it tells a folder that cannot be used by its setting
+        self.source_buckets = SourceBuckets(settings)
         self.database = Database(settings.resolved_database_url)
         self.clock = clock or (SystemClock() if self.database.is_sqlite else DatabaseClock(self.database.now_ms))
         self.doorbell = open_doorbell(settings.redis_url)

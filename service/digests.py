@@ -10,11 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.fingerprint import code_fingerprint, weights_fingerprint
+from pipeline.stem_names import INSTRUMENTAL, VOCALS
 from pipeline.transcription.choices import AUTO
 from service.db.models import TaskKind
 from service.models import TRANSCRIPTION_MODELS
 
 SEPARATION, TRANSCRIPTION, WAV = "separation", "transcription", "wav"  # names of the stages
+RECOGNITION, SUBTRACTION = "recognition", "subtraction"
+AUDIO_TO_MIDI, KEY_BPM = TaskKind.AUDIO_TO_MIDI, TaskKind.KEY_BPM
+_CONVERSION = ("format", "rate_hz", "bits", "span_ms", "tempo")  # parameters that decide a conversion's result
 _HALF = 32  # hex digits, 128 bits
 
 
@@ -41,16 +45,50 @@ class Digests:
         """Of a conversion to WAV."""
         return _digest((), WAV, source_sha256)
 
+    def recognition(self, source_sha256: str) -> str:
+        """Of whether audio is a song or a single instrument."""
+        return _digest([self._separation_model], RECOGNITION, source_sha256)
+
+    def subtraction(self, source_sha256: str, part_sha256: str) -> str:
+        """Of audio without one of its stems."""
+        return _digest((), SUBTRACTION, source_sha256, part_sha256)
+
+    def audio_to_midi(self, source_sha256: str, params: Mapping[str, Any]) -> str:
+        """Of the notes of a song or of a single instrument, and of their files."""
+        models = (self._separation_model, *TRANSCRIPTION_MODELS)
+        wishes = [params["mode"], params["sonify"], params["note_events"], transcriber_of(params)]
+        return _digest(models, AUDIO_TO_MIDI, source_sha256, wishes)
+
+    def key_bpm(self, source_sha256: str) -> str:
+        """Of key and tempo."""
+        return _digest(TRANSCRIPTION_MODELS, KEY_BPM, source_sha256)
+
+    def conversion(self, kind: str, source_sha256: str, params: Mapping[str, Any]) -> str:
+        """Of audio in another format, a part of it, or its speed changed."""
+        return _digest((), kind, source_sha256, [params.get(name) for name in _CONVERSION])
+
     def first(self, kind: TaskKind, source_sha256: str, params: Mapping[str, Any]) -> str:
         """Of the first stage of a task over a source."""
-        if kind == TaskKind.WAV:
-            return self.wav(source_sha256)
-        return self.separation(source_sha256, only_stem(params) if kind == TaskKind.SEPARATION else None)
+        match kind:
+            case TaskKind.WAV:
+                return self.wav(source_sha256)
+            case TaskKind.AUDIO_TO_MIDI:
+                return self.audio_to_midi(source_sha256, params)
+            case TaskKind.KEY_BPM:
+                return self.key_bpm(source_sha256)
+            case TaskKind.CONVERSION | TaskKind.CUT | TaskKind.SPEED:
+                return self.conversion(kind, source_sha256, params)
+            case _:
+                return self.separation(source_sha256, only_stem(kind, params))
 
 
-def only_stem(params: Mapping[str, Any]) -> str | None:
-    """The one stem that a separation is to split off; None for all."""
-    stem: str | None = "vocals" if params["type"] == "separate_vocal" else params.get("stem")
+def only_stem(kind: TaskKind, params: Mapping[str, Any]) -> str | None:
+    """The one stem that a task's separation is to split off; None for all."""
+    if kind == TaskKind.EXTRACTION:
+        return VOCALS if {VOCALS, INSTRUMENTAL}.issuperset(params["stems"]) else None
+    if kind != TaskKind.SEPARATION:
+        return None
+    stem: str | None = VOCALS if params["type"] == "separate_vocal" else params.get("stem")
     return stem
 
 

@@ -16,6 +16,7 @@
     ├── TooManyRequests         429  a limit of the key in time or number; says when to try again
     ├── SourceFetchFailed       451  the source audio could not be fetched
     │   └── AddressRefused      451  an address that must not be reached from here
+    ├── NotOffered              501  an endpoint of the vendor's that is not offered here; names those that are
     ├── Draining                455  the process is about to end, and takes nothing new
     ├── Unavailable             503  what the service works with, its database first of all, is away just now
     │   └── StorageError        503  files cannot be stored or read just now; the log says why
@@ -200,6 +201,13 @@ class AddressRefused(SourceFetchFailed):
     """The address is not one that may be reached from here."""
 
     name = "address_refused"
+
+
+class NotOffered(ServiceError):
+    """An endpoint of the vendor's that is not offered here; the message names those that are."""
+
+    code = 501
+    name = "not_offered"
 
 
 class Draining(ServiceError):

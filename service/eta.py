@@ -13,6 +13,12 @@ _STAGES: Mapping[TaskKind, tuple[str, ...]] = {
     TaskKind.MIDI: ("transcription",),
     TaskKind.TRANSCRIPTION: ("separation", "transcription"),
     TaskKind.WAV: ("wav",),
+    TaskKind.AUDIO_TO_MIDI: ("separation", "transcription"),
+    TaskKind.EXTRACTION: ("separation",),
+    TaskKind.KEY_BPM: ("key_bpm",),
+    TaskKind.CONVERSION: ("conversion",),
+    TaskKind.CUT: ("cut",),
+    TaskKind.SPEED: ("speed",),
 }
 _LEAST_PROGRESS = 0.02  # before that, the time it took says nothing of the time it will take
 

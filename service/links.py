@@ -27,6 +27,10 @@ class Links:
         """A link to a file, good until ``expires_ms`` (Unix milliseconds): when the file goes, or before."""
         return self._signed(file.id, file.name, expires_ms)
 
+    def promised(self, file_id: str, name: str, expires_ms: int) -> str:
+        """The link that a file will have which is still to be made."""
+        return self._signed(file_id, name, expires_ms)
+
     def to_stems(self, task_id: str, expires_ms: int | None) -> str:
         """The link to all stems of a task in one archive; no file has a task's id."""
         return self._signed(task_id, STEMS_ZIP, expires_ms)

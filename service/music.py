@@ -9,6 +9,7 @@ from service.db.models import Task
 from service.notes import wire_confidence
 
 if TYPE_CHECKING:  # the API does without the transcribers
+    from pipeline.analysis.tempo_and_key import TempoAndKey
     from pipeline.song_notes import HeardSong
 
 Tempo = Annotated[
@@ -25,6 +26,15 @@ Confidence = Annotated[
 ]
 
 _TEMPO_DIGITS = 3
+_TIME_DIGITS = 3
+
+
+class KeyTime(msgspec.Struct, frozen=True):
+    """A stretch of a song in one key, such as ``A minor``; in seconds."""
+
+    start_s: float
+    end_s: float
+    key: str
 
 
 class Music(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,6 +46,9 @@ class Music(msgspec.Struct, frozen=True, omit_defaults=True):
         time_signature: such as ``4/4``.
         key: such as ``A minor``.
         key_confidence: 0-1.
+        keys: all of them with their times, in order, where these were asked for.
+        mode: what the audio was taken for, where that had to be found out.
+        soundfont: what its notes were played with; None where that was the plain synthesiser, or they were not.
     """
 
     tempo: float | None = None
@@ -43,6 +56,9 @@ class Music(msgspec.Struct, frozen=True, omit_defaults=True):
     time_signature: str | None = None
     key: str | None = None
     key_confidence: float | None = None
+    keys: tuple[KeyTime, ...] = ()
+    mode: str | None = None
+    soundfont: str | None = None
 
 
 def music_of(song: "HeardSong") -> Music:
@@ -55,6 +71,20 @@ def music_of(song: "HeardSong") -> Music:
         time_signature="{}/{}".format(*signature) if signature else None,
         key=key.key.name if key else None,
         key_confidence=wire_confidence(key.confidence) if key else None,
+    )
+
+
+def music_heard(found: "TempoAndKey") -> Music:
+    """Tempo and key of audio whose notes nobody asked for."""
+    return Music(
+        tempo=None if found.bpm is None else round(found.bpm, _TEMPO_DIGITS),
+        tempo_confidence=None if found.bpm is None else wire_confidence(found.bpm_confidence),
+        key=found.key.key.name if found.key else None,
+        key_confidence=wire_confidence(found.key.confidence) if found.key else None,
+        keys=tuple(
+            KeyTime(round(span.start_s, _TIME_DIGITS), round(span.end_s, _TIME_DIGITS), span.key.name)
+            for span in found.keys
+        ),
     )
 
 

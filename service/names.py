@@ -25,6 +25,11 @@ def with_suffix(name: str, suffix: str) -> str:
     return name + suffix if name == _MADE_UP else name
 
 
+def converted_name(name: str, suffix: str) -> str:
+    """The name of a file that is made of another, with a suffix of its own."""
+    return clean_name(PurePosixPath(name).stem + suffix)
+
+
 def clean_folder(path: str) -> str:
     """A folder that a stranger chose, as a label: relative, with no ``..`` and no control characters; may be empty."""
     parts = ("".join(filter(str.isprintable, part)).strip() for part in path.replace("\\", "/").split("/"))

@@ -9,7 +9,7 @@ from service.db.models import TaskKind
 
 MILLI = 1000
 PRICED: tuple[TaskKind, ...] = tuple(kind for kind in TaskKind if kind != TaskKind.UPLOAD)
-_ENTRY = re.compile(r"(?P<kind>[a-z]+)=(?P<task>\d{1,9}(\.\d{1,3})?)(\+(?P<minute>\d{1,9}(\.\d{1,3})?)/min)?")
+_ENTRY = re.compile(r"(?P<kind>[a-z_]+)=(?P<task>\d{1,9}(\.\d{1,3})?)(\+(?P<minute>\d{1,9}(\.\d{1,3})?)/min)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ _TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false"
 # SQLAlchemy driver -> the package it needs: those whose locking and transactions the service was written for.
 _DRIVERS = {"sqlite+aiosqlite": "aiosqlite", "postgresql+asyncpg": "asyncpg"}
 
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _S3_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -95,7 +96,13 @@ class Settings:
     )
     retention_days: int = _setting(14, "Days after completion until a task's records and files are deleted.")
     max_upload_mb: int = _setting(200, "Largest accepted upload or fetched file, in MB (1 000 000 bytes).")
-    max_audio_minutes: int = _setting(30, "Longest accepted audio, in minutes.")
+    max_audio_minutes: int = _setting(30, "Longest audio that is separated or written down, in minutes.")
+    max_conversion_minutes: int = _setting(240, "Longest audio that is converted, cut or changed in speed, in minutes.")
+    source_buckets: str = _setting(
+        "",
+        "S3 buckets, separated by commas, that clients may name as s3://BUCKET/KEY, with endpoint and credentials as "
+        "for the storage; default the storage's own, without what is kept there; `none` for none.",
+    )
     lease_seconds: int = _setting(30, "How long a silent worker keeps a task before another may take it.")
     grace_seconds: int = _setting(20, "How long a process that is told to stop finishes what it does.")
     worker_tasks: int = _setting(0, "Tasks a worker does at once; 0 is one on a CPU, and four on a GPU.")
@@ -106,7 +113,8 @@ class Settings:
     rate_limit_seconds: int = _setting(10, "Length of that window, in seconds.")
     max_tasks_in_flight: int = _setting(1000, "Tasks of one key that may be queued or running; 0 is no limit.")
     prices: str = _setting(
-        "separation=10, midi=5, wav=1, transcription=15",
+        "separation=10, midi=5, wav=1, transcription=15, audio_to_midi=15, extraction=10, key_bpm=2, conversion=1, "
+        "cut=1, speed=1",
         "Credits a task costs: KIND=CREDITS, or KIND=CREDITS+CREDITS/min for each minute of audio too.",
     )
     secret: str = _setting(
@@ -128,6 +136,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in (
             ("port", 0), ("retention_days", 1), ("max_upload_mb", 1), ("max_audio_minutes", 1), ("lease_seconds", 3),
+            ("max_conversion_minutes", 1),
             ("grace_seconds", 0), ("worker_tasks", 0), ("worker_port", 0),
             ("rate_limit_tasks", 0), ("rate_limit_seconds", 1), ("max_tasks_in_flight", 0),
         ):  # fmt: skip
@@ -162,6 +171,9 @@ class Settings:
             _check_database_url(self.database_url)
         if self.redis_url:
             _check_redis_url(self.redis_url)
+        for bucket in filter(None, self.source_buckets.split(",")):
+            if not _BUCKET.fullmatch(bucket.strip()):
+                raise SettingsError(f"{_PREFIX}SOURCE_BUCKETS must be names of buckets, or `none`, not {bucket!r}.")
         if self.storage_url and not _S3_URL.fullmatch(self.storage_url):
             raise SettingsError(f"{_PREFIX}STORAGE_URL must be s3://BUCKET or s3://BUCKET/PREFIX.")
         for name in ("public_url", "storage_public_url"):
@@ -189,6 +201,18 @@ class Settings:
     def decode_limits(self) -> DecodeLimits:
         """What the decoder accepts."""
         return DecodeLimits(max_duration_s=self.max_audio_minutes * 60.0, max_file_bytes=self.max_upload_bytes)
+
+    @property
+    def conversion_limits(self) -> DecodeLimits:
+        """What the decoder accepts of audio that is only converted; it may take as long as that plays."""
+        usual = self.decode_limits
+        max_duration_s = self.max_conversion_minutes * 60.0
+        return dataclasses.replace(
+            usual,
+            max_duration_s=max_duration_s,
+            cpu_s=max(usual.cpu_s, int(max_duration_s / 6)),
+            timeout_s=max(usual.timeout_s, max_duration_s),
+        )
 
     @property
     def retention_ms(self) -> int:

@@ -81,16 +81,19 @@ def bar_signature(n_beats: int, usual: tuple[int, int], beats_per_bar: int) -> t
     return numerator, denominator
 
 
-def estimate_beats(instruments: Sequence[Instrument], on_progress: OnProgress = unheard) -> Beats | None:
+def estimate_beats(
+    instruments: Sequence[Instrument], on_progress: OnProgress = unheard, *, least_confidence: float = LEAST_CONFIDENCE
+) -> Beats | None:
     """Find the beats of a song from its notes.
 
     Args:
         instruments: its notes; those of drums and of a bass tell most, but any will do.
         on_progress: told several times a second.
+        least_confidence: how sure of the beats to be before telling them.
 
     Returns:
         The beats, the first within a beat of the first note, the last within a beat of the last; None where they are
-        less sure than :data:`LEAST_CONFIDENCE`.  Where only the bars are, the beats alone are told.
+        less sure than asked for.  Where only the bars are, the beats alone are told.
     """
     onsets = Onsets.of(instruments)
     if len(onsets.times_s) < _MIN_ONSETS or onsets.times_s[-1] - onsets.times_s[0] < _MIN_SPAN_S:
@@ -112,7 +115,8 @@ def estimate_beats(instruments: Sequence[Instrument], on_progress: OnProgress = 
         times, compound = slower, divided_in_three(slower, onsets)
         bars = find_bars(_at(logits[:, 1], _halves(times)), compound=compound)
     on_progress(1.0)
-    return _result(times, steady, bars, compound, logits)
+    beats = _result(times, steady, bars, compound, logits)
+    return beats if beats.confidence >= least_confidence else None
 
 
 def _halves(times: FloatArray) -> FloatArray:
@@ -144,7 +148,7 @@ def _slower(times: FloatArray, bars: Bars, backbeat: float | None) -> FloatArray
     return times[int(np.bincount(bars.starts // 2 % step).argmax()) :: step]
 
 
-def _result(times: FloatArray, steady: bool, bars: Bars, compound: bool, logits: FloatArray) -> Beats | None:
+def _result(times: FloatArray, steady: bool, bars: Bars, compound: bool, logits: FloatArray) -> Beats:
     halves = _halves(times)
     odd = bool(bars.length % 2)  # a metre of eighths: these are the beats
     off_beat = not odd and len(bars.starts) > 0 and float(np.mean(bars.starts % 2)) > 0.5
@@ -158,8 +162,6 @@ def _result(times: FloatArray, steady: bool, bars: Bars, compound: bool, logits:
     signature = (per_bar, 8) if odd else (3 * per_bar, 8) if compound else (per_bar, 4)
     bpm = float(60.0 / np.median(np.diff(beats))) / (2 if odd else 1)
     confidence = _sure(float(_at(logits[:, 0], beats).mean()), *_CLEAR_BEATS)
-    if confidence < LEAST_CONFIDENCE:
-        return None
     bars_confidence = min(confidence * _sure(bars.margin, *_CLEAR_BARS), _MOST_BARS_CONFIDENCE)
     if bars_confidence < LEAST_CONFIDENCE:
         none = np.zeros(0, dtype=np.int64)

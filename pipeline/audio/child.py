@@ -43,7 +43,8 @@ class Child:
 
     Args:
         arguments: what :mod:`pipeline.audio.decode_worker` is to do.
-        limits: its ``cpu_s``, ``memory_bytes`` and ``timeout_s`` are enforced.
+        limits: its ``cpu_s``, ``memory_bytes`` and ``timeout_s`` are enforced; of time only that counts in which
+            its output or its end is waited for, not what the reader does in between.
         on_progress: told :attr:`done` before every piece of output, and four times a second while there is none.
 
     Attributes:
@@ -54,7 +55,7 @@ class Child:
         self.done = 0.0
         self._on_progress = on_progress
         self._limits = limits
-        self._started = time.monotonic()
+        self._started = self._last_waited = time.monotonic()
         self._timeout_s = limits.timeout_s
         self._cpu_s = 0.0
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the context ends)
@@ -88,7 +89,7 @@ class Child:
         self._stderr.close()
 
     def allow(self, timeout_s: float) -> None:
-        """Give the process this long, counted from its start, but never longer than its limits say."""
+        """Give the process this long, counted from its start on, but never longer than its limits say."""
         self._timeout_s = min(timeout_s, self._limits.timeout_s)
 
     def read_line(self) -> bytes:
@@ -144,14 +145,17 @@ class Child:
     def _receive(self) -> bytes:
         """Some output as soon as there is any; none when it has ended."""
         self._on_progress(self.done)
+        self._wait_on()
         while not self._selector.select(max(0.0, min(self._left_s(), _MAX_WAIT_S))):
             if self._left_s() <= 0:
                 raise self._too_slow()
             self._on_progress(self.done)
+        self._last_waited = time.monotonic()
         return os.read(self._pipe.fileno(), _PIPE_BYTES)
 
     def _reap(self) -> None:
         """Collect the exit status and the processor time used."""
+        self._wait_on()
         while True:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
@@ -162,6 +166,10 @@ class Child:
                 raise self._too_slow()
             self._on_progress(self.done)
             time.sleep(_REAP_PAUSE_S)
+
+    def _wait_on(self) -> None:
+        """Begin to wait again: what was done since the last time is not the process's fault."""
+        self._started += time.monotonic() - self._last_waited
 
     def _left_s(self) -> float:
         return self._started + self._timeout_s - time.monotonic()

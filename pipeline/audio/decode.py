@@ -19,30 +19,16 @@ coding 1 % or half a second, since those files are commonly ragged.  Streams tha
 and MP3 without an index, Ogg) are taken for what they hold.
 """
 
-import math
 import os
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.audio import ffmpeg, sndfile
-from pipeline.audio.child import Child
-from pipeline.audio.info import AudioInfo
 from pipeline.audio.limits import DecodeLimits
-from pipeline.audio.probe import check_file
 from pipeline.audio.source import AudioSource
-from pipeline.errors import AudioLimitExceeded, CorruptAudio
+from pipeline.audio.stream import open_audio
 from pipeline.progress import OnProgress, unheard
 
 __all__ = ["DecodeLimits", "decode"]
-
-MAX_AMPLITUDE = 1000.0  # 60 dB over full scale: no mix-down, but what a plugin that blew up leaves behind
-_BLOCK_BYTES = 1 << 20
-_LOSSLESS_SLACK_S = 0.05
-_LOSSY_SLACK_S = 0.5
-_LOSSY_SLACK = 0.01
 
 
 def decode(
@@ -65,90 +51,16 @@ def decode(
         AudioLimitExceeded: beyond a limit; names it.
         CorruptAudio: damaged or incomplete, empty, or crashes the decoder.
     """
-    limits = limits or DecodeLimits()
-    container = check_file(path, limits)
-    info = None
-    if container.by_libsndfile:
-        with sndfile.start(path, limits, on_progress) as child:
-            info = sndfile.read_header(child, container, limits)
-            if info is not None:
-                limits.check_audio(rate_hz=info.rate_hz, channels=info.channels, duration_s=info.duration_s)
-                if info.channels <= 2:
-                    return _store(child, info, scratch, limits, slack_s=0.0)
-    if info is None:
-        info = ffmpeg.inspect(path, container, limits, on_progress)
-        limits.check_audio(rate_hz=info.rate_hz, channels=info.channels, duration_s=info.duration_s)
-    with ffmpeg.start(path, info, limits, on_progress) as child:
-        return _store(child, info, scratch, limits, slack_s=_slack_s(info))
-
-
-def _slack_s(info: AudioInfo) -> float:
-    """How much may be missing at the end of what ffmpeg reads."""
-    if info.is_lossless:
-        return _LOSSLESS_SLACK_S
-    return max(_LOSSY_SLACK_S, _LOSSY_SLACK * (info.duration_s or 0.0))
-
-
-def _store(child: Child, info: AudioInfo, scratch: Path, limits: DecodeLimits, *, slack_s: float) -> AudioSource:
-    """Copy a decoder's samples to a new file in ``scratch``, which is deleted again if they are refused."""
-    descriptor, name = tempfile.mkstemp(dir=scratch, prefix="decoded-", suffix=".f32")
-    channels = min(info.channels, 2)
-    try:
-        n_samples = _copy(child, descriptor, info, limits)
-        status = child.finish()
-        complaints = ffmpeg.complaints(child)
-        ffmpeg.check_read_on(complaints, info.container)
-        _check_whole(info, n_samples, failed=status != 0, complained=bool(complaints), slack_s=slack_s)
-    except BaseException:
-        Path(name).unlink()
-        raise
-    return AudioSource(Path(name), info.rate_hz, channels, n_samples, info.bits)
-
-
-def _copy(child: Child, descriptor: int, info: AudioInfo, limits: DecodeLimits) -> int:
-    """Write the samples to an open file, which is closed; returns how many there are per channel."""
-    channels = min(info.channels, 2)
-    frame_bytes = 4 * channels
-    max_samples = limits.max_samples(info.rate_hz)
-    declared = (info.duration_s or math.inf) * info.rate_hz
-    n_samples = n_replaced = 0
-    with os.fdopen(descriptor, "wb") as out:
-        while block := child.read(_BLOCK_BYTES):
-            flat = np.frombuffer(block[: len(block) // frame_bytes * frame_bytes], dtype="<f4")
-            n_samples += flat.size // channels
-            if n_samples > max_samples:
-                raise AudioLimitExceeded(f"The audio is longer than the limit, which is {limits.max_duration_s:g} s.")
-            flat, replaced = _sanitise(flat)
-            n_replaced += replaced
-            out.write(flat.data)
-            child.done = min(1.0, n_samples / declared)
-    if 2 * n_replaced > n_samples * channels:
-        raise CorruptAudio(
-            f"More than half of the samples are not numbers, or beyond {MAX_AMPLITUDE:g} times full scale. "
-            "If these are floating point samples, scale them to between -1 and 1."
-        )
-    return n_samples
-
-
-def _sanitise(flat: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Zero for what is no number or absurdly large, and how many of those there were."""
-    with np.errstate(invalid="ignore"):
-        good = np.abs(flat) <= MAX_AMPLITUDE
-    n_bad = flat.size - int(np.count_nonzero(good))
-    return (np.where(good, flat, np.float32(0.0)), n_bad) if n_bad else (flat, 0)
-
-
-def _check_whole(info: AudioInfo, n_samples: int, *, failed: bool, complained: bool, slack_s: float) -> None:
-    """Refuse what is empty or ends too early; a film's sound may be shorter than its picture without complaint."""
-    name = info.container.name
-    if n_samples == 0:
-        if failed or complained or info.duration_s:
-            raise CorruptAudio(f"The {name} file is damaged: no audio could be decoded from it.")
-        raise CorruptAudio("The file holds no audio.")
-    decoded_s, declared_s = n_samples / info.rate_hz, info.duration_s
-    missing = declared_s is not None and declared_s - decoded_s > slack_s + 0.5 / info.rate_hz
-    if failed or (missing and (complained or not info.has_video)):
-        of = "" if declared_s is None else f" of {declared_s:.1f} s"
-        raise CorruptAudio(
-            f"The {name} file is damaged or incomplete: only {decoded_s:.1f} s{of} could be decoded. Export it anew."
-        )
+    with open_audio(path, limits or DecodeLimits(), on_progress) as stream:
+        descriptor, name = tempfile.mkstemp(dir=scratch, prefix="decoded-", suffix=".f32")
+        n_samples = 0
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                for block in stream.blocks():
+                    out.write(block.data)
+                    n_samples += len(block)
+        except BaseException:
+            Path(name).unlink()
+            raise
+        info = stream.info
+    return AudioSource(Path(name), info.rate_hz, stream.channels, n_samples, info.bits)

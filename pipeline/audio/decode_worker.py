@@ -3,10 +3,10 @@
 Run by path, not as a module, so that it starts with nothing of the package::
 
     decode_worker.py CPU_S MEMORY_BYTES exec PROGRAM ARGUMENT...
-    decode_worker.py CPU_S MEMORY_BYTES libsndfile FILE
+    decode_worker.py CPU_S MEMORY_BYTES libsndfile FILE SUBTYPE...
 
 The second writes a line of JSON (``rate_hz``, ``channels``, ``frames``: null if not declared, ``subtype``) and
-then the samples, as interleaved float32 in the machine's byte order.
+then the samples, as interleaved float32 in the machine's byte order; float64 where the subtype is among those named.
 """
 
 import json
@@ -39,7 +39,7 @@ def take_limits(cpu_s: int, memory_bytes: int) -> None:
         resource.setrlimit(bound, (value, value))
 
 
-def decode(path: str) -> int:
+def decode(path: str, float64_for: list[str]) -> int:
     """Write a file's samples to stdout; the exit status."""
     import soundfile  # a tenth of a second, which becoming ffmpeg does not need
 
@@ -64,12 +64,13 @@ def decode(path: str) -> int:
         "subtype": file.subtype,
     }
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
-    frame_bytes = 4 * file.channels
+    sample, sample_bytes = ("float64", 8) if file.subtype in float64_for else ("float32", 4)
+    frame_bytes = sample_bytes * file.channels
     block = memoryview(bytearray(_BLOCK_FRAMES * frame_bytes))
     left = file.frames
     try:
         # Never ask for more than is left: libFLAC would take a tag at the end of the file for a broken frame.
-        while left and (n := file.buffer_read_into(block[: min(_BLOCK_FRAMES, left) * frame_bytes], "float32")):
+        while left and (n := file.buffer_read_into(block[: min(_BLOCK_FRAMES, left) * frame_bytes], sample)):
             sys.stdout.buffer.write(block[: n * frame_bytes])
             left -= n
     except (soundfile.LibsndfileError, MemoryError):
@@ -85,7 +86,7 @@ def main() -> None:
     take_limits(int(cpu_s), int(memory_bytes))
     if what == "exec":
         os.execv(rest[0], rest)  # noqa: S606  (no shell)
-    sys.exit(decode(rest[0]))
+    sys.exit(decode(rest[0], rest[1:]))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ _DECODERS = (
       for end in ("le", "be")),
     *("pcm_s8", "pcm_u8", "pcm_s16le_planar", "pcm_s16be_planar"),
 )  # fmt: skip
+_PICTURE_DECODERS = ("mjpeg", "png")  # for the size of a cover
 _LOSSLESS = ("pcm_", "alac", "ape", "flac", "mlp", "truehd", "tta", "wavpack", "wmalossless")
 _AU_HEADER = struct.Struct(">4sIIIII")  # magic, data offset, data size, encoding, rate, channels
 
@@ -32,7 +33,8 @@ _AU_HEADER = struct.Struct(">4sIIIII")  # magic, data offset, data size, encodin
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
 _AUDIO = re.compile(r"^  Stream #0:\d+\S*: Audio: (\w+)(.*)$", re.MULTILINE)
 _VIDEO = re.compile(r"^  Stream #0:\d+\S*: Video: (?!.*\(attached pic\))", re.MULTILINE)
-_WIDE_SAMPLES = re.compile(r", (?:s32p?|s64p?|fltp?|dblp?)\b")
+_OVER_16_BITS = re.compile(r", (?:s32p?|s64p?|fltp?|dblp?)\b")
+_OVER_24_BITS = re.compile(r", (?:s32p?(?! \(2\d bit\))|s64p?|dblp?)\b")
 _NOT_LISTED = re.compile(r"not on whitelist|Failed to open codec in avformat_find_stream_info")
 _UNLIKE = re.compile(r"(?:Channel|Sample rate) change is not supported")
 _GUESSED_DURATION = "Estimating duration from bitrate"
@@ -93,19 +95,30 @@ def inspect(path: Path, container: Container, limits: DecodeLimits, on_progress:
         channels=channels,
         duration_s=_declared_duration_s(said),
         is_lossless=is_lossless,
-        bits=24 if is_lossless and _WIDE_SAMPLES.search(details) else 16,
+        bits=24 if is_lossless and _OVER_16_BITS.search(details) else 16,
+        is_wide=is_lossless and _OVER_24_BITS.search(details) is not None,
         has_video=_VIDEO.search(said) is not None,
     )
 
 
-def start(path: Path, info: AudioInfo, limits: DecodeLimits, on_progress: OnProgress = unheard) -> Child:
-    """A process that writes samples, interleaved float32, mono or (mixed down to) stereo, at the file's rate.
+def start(
+    path: Path,
+    info: AudioInfo,
+    limits: DecodeLimits,
+    on_progress: OnProgress = unheard,
+    *,
+    channels: int,
+    is_wide: bool = False,
+) -> Child:
+    """A process that writes samples, interleaved float32 (float64 if ``is_wide``), at the file's rate.
 
-    Mixing down is scaled so that channels at full scale cannot exceed it: ffmpeg's own default when it writes
+    ``channels`` is the file's own number, or 2 to mix down.  Mixing down is scaled so that channels at full scale cannot exceed it: ffmpeg's own default when it writes
     integers, but not when it writes float.
     """
-    channels = str(min(info.channels, 2))
-    output = ["-ac", channels, "-ar", str(info.rate_hz), "-rematrix_maxval", "1.0", "-f", "f32le", "pipe:1"]
+    # Asked for a number of channels, ffmpeg moves them to that number's usual places, which would mix some.
+    mixed = ["-ac", str(channels)] if channels <= 2 else []
+    kind = "f64le" if is_wide else "f32le"
+    output = [*mixed, "-ar", str(info.rate_hz), "-rematrix_maxval", "1.0", "-f", kind, "pipe:1"]
     return Child(_command(path, info.container, "repeat+error", output), limits, on_progress)
 
 
@@ -127,12 +140,22 @@ def check_read_on(complaints: list[str], container: Container) -> None:
         )
 
 
+def tag_command(path: Path, container: Container, output: list[str]) -> list[str]:
+    """What a :class:`Child` runs to look at a file's tags and attached pictures; ``output`` says what to map where."""
+    return _reading(path, container, "error", (*_DECODERS, *_PICTURE_DECODERS), output)
+
+
 def _command(path: Path, container: Container, log_level: str, output: list[str]) -> list[str]:
-    source = ["-protocol_whitelist", "file,pipe", "-codec_whitelist", ",".join(_DECODERS), "-f", container.demuxer]
+    return _reading(path, container, log_level, _DECODERS, ["-map", "0:a:0", "-vn", "-sn", "-dn", *output])
+
+
+def _reading(
+    path: Path, container: Container, log_level: str, decoders: tuple[str, ...], output: list[str]
+) -> list[str]:
+    source = ["-protocol_whitelist", "file,pipe", "-codec_whitelist", ",".join(decoders), "-f", container.demuxer]
     return [
         *("exec", str(ffmpeg_path()), "-hide_banner", "-nostdin", "-nostats", "-loglevel", log_level),
-        *(*source, "-threads", "1", "-i", f"file:{path.absolute()}"),
-        *("-map", "0:a:0", "-vn", "-sn", "-dn", *output),
+        *(*source, "-threads", "1", "-i", f"file:{path.absolute()}", *output),
     ]
 
 

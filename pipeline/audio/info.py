@@ -17,6 +17,7 @@ class AudioInfo:
         duration_s: length in seconds as the file declares it; None where it does not.
         is_lossless: the coding keeps every bit.
         bits: 24 if it holds more than 16 bits per sample, as 24-bit and float files do; else 16.
+        is_wide: it holds even more than float32 does: integers of 32 bits, or float64.
         has_video: a film, whose declared length may be that of its picture.
     """
 
@@ -28,3 +29,4 @@ class AudioInfo:
     is_lossless: bool
     bits: int
     has_video: bool = False
+    is_wide: bool = False

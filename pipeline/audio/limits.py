@@ -1,6 +1,7 @@
 """What a decoder may be given and may use."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from pipeline.errors import AudioLimitExceeded
 
@@ -56,6 +57,16 @@ class DecodeLimits:
             raise AudioLimitExceeded(
                 f"The audio lasts {duration_s:.1f} s by its header; the limit is {self.max_duration_s:g} s."
             )
+
+    def with_time_for_length(self) -> "DecodeLimits":
+        """The same, with the time that audio of :attr:`max_duration_s` takes, if that is more.
+
+        In proportion to the defaults, which are for half an hour.
+        """
+        default = DecodeLimits()
+        times = self.max_duration_s / default.max_duration_s
+        cpu_s, timeout_s = math.ceil(times * default.cpu_s), times * default.timeout_s
+        return replace(self, cpu_s=max(self.cpu_s, cpu_s), timeout_s=max(self.timeout_s, timeout_s))
 
     def max_samples(self, rate_hz: int) -> int:
         """The most samples per channel that may be decoded at a rate."""

@@ -8,6 +8,7 @@ take to resample.
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -31,41 +32,59 @@ class StreamResampler:
         in_rate_hz: sample rate of what is pushed.
         out_rate_hz: sample rate of what comes back.
         channels: number of channels.
-        n_out: samples per channel to give in total: more are cut off, missing ones are zero.
+        n_out: samples per channel to give in total: more are cut off, missing ones are zero; None for
+            :func:`resampled_length` of all that was pushed.
+        quality: of soxr.
+        dtype: of the samples, in and out: "float32" or "float64".
 
     Output sample ``k`` stands for the time ``k / out_rate_hz``; blocks come back with some delay, the rest by
     :meth:`finish`.
     """
 
-    def __init__(self, in_rate_hz: int, out_rate_hz: int, channels: int, n_out: int) -> None:
+    def __init__(
+        self,
+        in_rate_hz: int,
+        out_rate_hz: int,
+        channels: int,
+        n_out: int | None,
+        *,
+        quality: str = _QUALITY,
+        dtype: str = "float32",
+    ) -> None:
+        self._rates_hz = in_rate_hz, out_rate_hz
         self._channels = channels
-        self._left = n_out
+        self._dtype = dtype
+        self._n_out = n_out
+        self._n_pushed = self._n_given = 0
         self._stream = None
         if in_rate_hz != out_rate_hz:
-            self._stream = soxr.ResampleStream(in_rate_hz, out_rate_hz, channels, dtype="float32", quality=_QUALITY)
+            self._stream = soxr.ResampleStream(in_rate_hz, out_rate_hz, channels, dtype=dtype, quality=quality)
 
-    def push(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+    def push(self, block: NDArray[Any]) -> NDArray[Any]:
         """Take the next samples and return those that are ready.
 
         Args:
-            block: float32, shape (channels, n).
+            block: shape (channels, n).
 
         Returns:
-            float32, shape (channels, m); m may be 0.
+            Shape (channels, m); m may be 0.
         """
+        self._n_pushed += block.shape[1]
         return self._take(block, last=False)
 
-    def finish(self) -> NDArray[np.float32]:
-        """The samples still to come: float32, shape (channels, m). Call it once, after the last :meth:`push`."""
-        rest = self._take(np.zeros((self._channels, 0), dtype=np.float32), last=True)
-        missing, self._left = self._left, 0
-        return np.pad(rest, ((0, 0), (0, missing)))
+    def finish(self) -> NDArray[Any]:
+        """The samples still to come: shape (channels, m). Call it once, after the last :meth:`push`."""
+        if self._n_out is None:
+            self._n_out = resampled_length(self._n_pushed, *self._rates_hz)
+        rest = self._take(np.zeros((self._channels, 0), dtype=self._dtype), last=True)
+        return np.pad(rest, ((0, 0), (0, self._n_out - self._n_given)))
 
-    def _take(self, block: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
+    def _take(self, block: NDArray[Any], *, last: bool) -> NDArray[Any]:
         if self._stream is not None:
             block = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
-        block = np.ascontiguousarray(block[:, : self._left])
-        self._left -= block.shape[1]
+        if self._n_out is not None:
+            block = block[:, : self._n_out - self._n_given]
+        self._n_given += block.shape[1]
         return block
 
 

@@ -11,12 +11,17 @@ from pipeline.audio.sniff import FLAC, Container
 from pipeline.progress import OnProgress, unheard
 
 _LOSSLESS = ("PCM_", "FLOAT", "DOUBLE", "ALAC_")
+_WIDE_SUBTYPES = ("PCM_32", "DOUBLE", "ALAC_32")
 _SUBTYPES_24 = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32")
 
 
-def start(path: Path, limits: DecodeLimits, on_progress: OnProgress = unheard) -> Child:
-    """A process that writes a header and then the samples, interleaved float32, of a file that libsndfile reads."""
-    return Child(["libsndfile", str(path.absolute())], limits, on_progress)
+def start(path: Path, limits: DecodeLimits, on_progress: OnProgress = unheard, *, keep_wide: bool = False) -> Child:
+    """A process that writes a header and then the samples, interleaved, of a file that libsndfile reads.
+
+    They are float32; with ``keep_wide`` float64 where the file is :attr:`~pipeline.audio.info.AudioInfo.is_wide`.
+    """
+    float64_for = _WIDE_SUBTYPES if keep_wide else ()
+    return Child(["libsndfile", str(path.absolute()), *float64_for], limits, on_progress)
 
 
 def read_header(child: Child, container: Container, limits: DecodeLimits) -> AudioInfo | None:
@@ -44,4 +49,5 @@ def read_header(child: Child, container: Container, limits: DecodeLimits) -> Aud
         duration_s=None if frames is None else frames / header["rate_hz"],
         is_lossless=subtype.startswith(_LOSSLESS),
         bits=24 if subtype in _SUBTYPES_24 else 16,
+        is_wide=subtype in _WIDE_SUBTYPES,
     )

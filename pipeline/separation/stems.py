@@ -17,10 +17,7 @@ from pipeline.audio.resample import StreamResampler, resample
 from pipeline.audio.source import AudioSource
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.separation.separator import Separator
-
-VOCALS = "vocals"
-INSTRUMENTAL = "instrumental"
-RESIDUAL = "residual"
+from pipeline.stem_names import RESIDUAL, rest_of
 
 _RESAMPLING_SHARE = (
     0.02  # of the time on a CPU: 0.3 s of a song of three minutes, which takes over a minute to separate
@@ -51,11 +48,6 @@ class StemFile:
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.n_samples / self.rate_hz
-
-
-def rest_of(stem: str) -> str:
-    """What a mix without this stem is called: ``instrumental`` without the vocals, else as demucs calls it."""
-    return INSTRUMENTAL if stem == VOCALS else f"no_{stem}"
 
 
 @dataclass(frozen=True, slots=True)

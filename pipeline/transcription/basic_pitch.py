@@ -4,16 +4,16 @@ The network is ``nmp.onnx`` of basic-pitch 0.4.0 (Apache-2.0; Bittner et al., IC
 seconds; neighbours overlap by 30 frames, of which each window gives up half, as in ``basic_pitch.inference``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.notes import Note
+from pipeline.notes import BENDS_PER_S, BENDS_PER_SEMITONE, Note
 from pipeline.progress import OnProgress, part, unheard
-from pipeline.transcription.note_decoding import N_PITCHES, decode_notes
+from pipeline.transcription.note_decoding import LOWEST_PITCH, N_PITCHES, decode_notes
 from pipeline.transcription.sessions import load_session, run_pieces
 
 RATE_HZ = 22_050
@@ -32,7 +32,9 @@ BATCH_WINDOWS = 4
 _NETWORK_SHARE = 0.98  # of the time; decoding the notes of a song of three minutes takes 0.02 s of 2.4 s
 
 _INPUT = "serving_default_input_2:0"
-_OUTPUTS = ("StatefulPartitionedCall:1", "StatefulPartitionedCall:2")  # notes, onsets
+_OUTPUTS = ("StatefulPartitionedCall:1", "StatefulPartitionedCall:2", "StatefulPartitionedCall:0")
+# Of ``basic_pitch.note_creation.get_pitch_bends``: how far a pitch may be bent, and how much nearer ones are preferred.
+BEND_REACH, BEND_WIDTH = 25, 5.0  # thirds of a semitone
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,21 @@ class Activations:
     Attributes:
         notes: float32, shape (n_frames, 88): how surely a pitch sounds, 0-1.
         onsets: float32, shape (n_frames, 88): how surely a pitch starts, 0-1.
+        bends: int8, shape (n_frames, 88): by how many thirds of a semitone a pitch is bent if it sounds; None where
+            that was not kept.
     """
 
     notes: NDArray[np.float32]
     onsets: NDArray[np.float32]
+    bends: NDArray[np.int8] | None = None
+
+    def note_bends(self, note: Note) -> tuple[int, ...]:
+        """Those of a note, as :attr:`pipeline.notes.Note.bends` has them."""
+        if self.bends is None:
+            return ()
+        moments_s = np.linspace(note.start_s, note.end_s, max(round((note.end_s - note.start_s) * BENDS_PER_S), 1))
+        frames = np.clip(_frames_at(moments_s), 0, len(self.bends) - 1)
+        return tuple(self.bends[frames, note.pitch - LOWEST_PITCH].tolist())
 
 
 class BasicPitchNetwork:
@@ -79,16 +92,22 @@ class BasicPitchNetwork:
         padded[LEAD_SAMPLES : LEAD_SAMPLES + len(heard)] = heard
         windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
         out = np.empty((2, n_windows, KEPT_FRAMES, N_PITCHES), dtype=np.float32)
+        bends = np.empty(out.shape[1:], dtype=np.int8)
 
         def run(start: int) -> None:
             stop = min(start + BATCH_WINDOWS, n_windows)
             batch = np.ascontiguousarray(windows[start:stop, :, np.newaxis])
-            for kind, result in enumerate(self._session.run(_OUTPUTS, {_INPUT: batch})):
-                out[kind, start:stop] = result[:, OVERLAP_FRAMES // 2 : -(OVERLAP_FRAMES // 2)]
+            *both, contours = (
+                result[:, OVERLAP_FRAMES // 2 : -(OVERLAP_FRAMES // 2)]
+                for result in self._session.run(_OUTPUTS, {_INPUT: batch})
+            )
+            out[:, start:stop] = both
+            bends[start:stop] = _bends(contours)
 
         run_pieces(run, range(0, n_windows, BATCH_WINDOWS), on_progress)
-        notes, onsets = out.reshape(2, -1, N_PITCHES)[:, : _frame_count(len(heard))]
-        return Activations(notes, onsets)
+        n_frames = _frame_count(len(heard))
+        notes, onsets = out.reshape(2, -1, N_PITCHES)[:, :n_frames]
+        return Activations(notes, onsets, bends.reshape(-1, N_PITCHES)[:n_frames])
 
 
 class BasicPitchTranscriber:
@@ -115,7 +134,11 @@ class BasicPitchTranscriber:
         start_s = frame_times_s(np.array([note.start for note in found], dtype=np.int64)).tolist()
         end_s = frame_times_s(np.array([note.end for note in found], dtype=np.int64)).tolist()
         return [
-            Note(note.pitch, start, end, note.amplitude) for note, start, end in zip(found, start_s, end_s, strict=True)
+            replace(note, bends=heard.note_bends(note))
+            for note in (
+                Note(note.pitch, start, end, note.amplitude)
+                for note, start, end in zip(found, start_s, end_s, strict=True)
+            )
         ]
 
 
@@ -136,6 +159,23 @@ def frame_times_s(frames: NDArray[np.int64]) -> NDArray[np.float64]:
     window, frame = np.divmod(frames, KEPT_FRAMES)
     times: NDArray[np.float64] = (window * HOP_SAMPLES + frame * FRAME_SAMPLES) / RATE_HZ
     return times
+
+
+def _frames_at(times_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The frames in which moments lie, as :func:`frame_times_s` counts; any shape."""
+    samples = times_s * RATE_HZ
+    windows = np.floor(samples / HOP_SAMPLES).astype(np.int64)
+    frames = np.minimum((samples - windows * HOP_SAMPLES) // FRAME_SAMPLES, KEPT_FRAMES - 1)
+    return windows * KEPT_FRAMES + frames.astype(np.int64)
+
+
+def _bends(contours: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Where near each pitch a contour, three bins to the semitone, is strongest: (..., 88) from (..., 264)."""
+    span = np.arange(-BEND_REACH, BEND_REACH + 1)
+    nearness = np.exp(-0.5 * (span / BEND_WIDTH) ** 2).astype(np.float32)
+    padded = np.pad(contours, [(0, 0)] * (contours.ndim - 1) + [(BEND_REACH, BEND_REACH)], constant_values=-1.0)
+    around = np.lib.stride_tricks.sliding_window_view(padded, len(span), axis=-1)[..., ::BENDS_PER_SEMITONE, :]
+    return (np.argmax(around * nearness, axis=-1) - BEND_REACH).astype(np.int8)
 
 
 def _frame_count(n_samples: int) -> int:

@@ -31,8 +31,10 @@ N_VOTES = 72  # semitones the pitch tracker may vote for
 BLOCK_FRAMES = 3000  # bounds memory: half a minute of spectra at a time
 FLOOR_DB, CEILING_DB, DB_PER_UNIT = -60.0, 20.0, 20.0
 TINY_POWER = 1e-14
-# Shares of the time, measured on a minute of bass
-_TRACKED, _BANDED = 0.7, 0.85
+_BANDED = 0.5  # of the time, measured on a minute of bass
+
+Tracks = tuple[PitchTrack, PitchTrack]
+"""What swift-f0 followed, of the recording as it is and an octave up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,23 @@ class BassFeatures:
     tuning: float
 
 
+def follow(samples: FloatArray, rate_hz: int, pitch_network: PitchNetwork, on_progress: OnProgress = unheard) -> Tracks:
+    """The pitch of a recording, float32 mono, shape (n_samples,), as it is and heard an octave up."""
+    return (
+        pitch_network.track(samples, rate_hz, part(on_progress, 0.0, 0.5)),
+        pitch_network.track(samples, rate_hz, part(on_progress, 0.5, 1.0), octaves_up=1),
+    )
+
+
 def bass_features(
     samples: FloatArray,
     rate_hz: int,
-    pitch_network: PitchNetwork,
+    tracks: Tracks,
     on_progress: OnProgress = unheard,
 ) -> BassFeatures:
     """Features of a recording: ``samples`` float32 mono, shape (n_samples,), at ``rate_hz``; at least one sample."""
-    tracks = (
-        pitch_network.track(samples, rate_hz, part(on_progress, 0.0, _TRACKED / 2)),
-        pitch_network.track(samples, rate_hz, part(on_progress, _TRACKED / 2, _TRACKED), octaves_up=1),
-    )
     wide = drum_features.resample(samples, rate_hz)
-    powers = drum_features.band_powers(wide, part(on_progress, _TRACKED, _BANDED))
+    powers = drum_features.band_powers(wide, part(on_progress, 0.0, _BANDED))
     bands, _ = drum_features.relative_levels(powers)
     n_frames = len(bands)
     tuning = _tuning(tracks)
@@ -80,7 +86,7 @@ def bass_features(
     return BassFeatures(spectra, bands, votes, voicing, tuning)
 
 
-def _tuning(tracks: tuple[PitchTrack, PitchTrack]) -> float:
+def _tuning(tracks: Tracks) -> float:
     """The mean deviation of confident pitches from whole semitones, taken on the circle."""
     midi = np.concatenate([track.midi for track in tracks]).astype(np.float64)
     weight = np.concatenate([np.maximum(track.confidence - 0.5, 0.0) for track in tracks])

@@ -12,7 +12,7 @@ with freely licensed soundfonts.
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -162,7 +162,7 @@ class PolyphonicTranscriber:
         levels = band_levels(samples, part(on_progress, 0.0, _LEVELS_SHARE))
         notes = decode(gather(activations, levels), self._settings, part(on_progress, _LEVELS_SHARE, 1.0))
         on_progress(1.0)
-        return notes
+        return [replace(note, bends=activations.note_bends(note)) for note in notes]
 
 
 def decode(

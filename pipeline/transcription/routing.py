@@ -165,7 +165,7 @@ class Transcription:
         check_transcriber(transcriber)
         measuring = _MEASURING_SHARE if len(stems) > 1 else 0.0
         on_progress(0.0)
-        presence = presences(stems, self._pitch_network, part(on_progress, 0.0, measuring))
+        presence = presences(stems, self.pitch_network, part(on_progress, 0.0, measuring))
         share = (1 - measuring) / max(len(stems), 1)
         instruments = []
         for index, name in enumerate(stems):
@@ -201,13 +201,26 @@ class Transcription:
         confidence = presence[stem].purity * _confidence(notes)
         return Instrument(route.name, route.program, route.is_drum, stem, tuple(notes), confidence)
 
+    def transcriber(self, stem: str) -> Transcriber:
+        """The one that writes down stems of that name, loaded if need be.
+
+        Raises:
+            ModelMissing: its network is not in the cache.
+        """
+        return self._transcriber(_route(stem, AUTO))
+
     def _transcriber(self, route: Route) -> Transcriber:
         with self._loading:
             if route.load not in self._loaded:
                 self._loaded[route.load] = route.load(self._networks)
             return self._loaded[route.load]
 
-    def _pitch_network(self) -> PitchNetwork:
+    def pitch_network(self) -> PitchNetwork:
+        """The network that follows a voice, loaded if need be.
+
+        Raises:
+            ModelMissing: it is not in the cache.
+        """
         with self._loading:
             return self._networks.pitch
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.basic_pitch import RATE_HZ, Activations, BasicPitchNetwork, frame_times_s
+from pipeline.transcription.bends import bends
 from pipeline.transcription.note_decoding import LOWEST_PITCH, N_PITCHES
 from pipeline.transcription.note_segmentation import Segment, opinion, segments, tuning
 from pipeline.transcription.pitch_track import PitchNetwork, PitchTrack
@@ -26,6 +27,7 @@ OWN_INTERVALS = (-24, -19, -12, -2, -1, 0, 1, 2, 12, 19, 24, 28, 31)
 OTHER_VOICES = 0.5
 
 LOUD_VELOCITY = 0.8  # of a note as loud as the loud parts of the stem
+BEND_REACH = 8.5  # semitones: a scoop or a fall may be as wide; Basic Pitch looks as far
 DB_PER_DECADE = 40.0  # a synthesizer's gain is the square of the velocity
 
 _PITCH_SHARE, _NETWORK_SHARE = 0.3, 0.9  # of the time, when pitch and when Basic Pitch are done
@@ -90,10 +92,14 @@ def _note(segment: Segment, voice: Voice, active: NDArray[np.float32], offset: f
     believed = voice.confidence[frames] >= VOICED
     level_db = float(voice.level_db[frames][believed].max())
     confidence = float(active[frames].mean() * voice.confidence[frames][believed].mean())
+    pitch = int(np.clip(round(segment.midi - offset), 0, 127))
+    start_s, end_s = segment.start / FRAMES_PER_S, segment.end / FRAMES_PER_S
+    followed = segment.start + np.flatnonzero(believed)
     return Note(
-        pitch=int(np.clip(round(segment.midi - offset), 0, 127)),
-        start_s=segment.start / FRAMES_PER_S,
-        end_s=segment.end / FRAMES_PER_S,
+        pitch=pitch,
+        start_s=start_s,
+        end_s=end_s,
         velocity=float(np.clip(LOUD_VELOCITY * 10 ** (level_db / DB_PER_DECADE), 1 / 127, 1.0)),
         confidence=min(max(confidence, 0.0), 1.0),
+        bends=bends(followed / FRAMES_PER_S, voice.midi[followed], start_s, end_s, pitch, BEND_REACH),
     )

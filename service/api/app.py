@@ -23,6 +23,7 @@ from service.api.schema_pages import DocumentPlugin, PagePlugin, schema_router
 from service.context import Context
 from service.kie.routes import kie_router
 from service.kie.uploads import upload_router
+from service.musicgpt.routes import musicgpt_router
 from service.native.routes import native_router
 
 
@@ -56,6 +57,7 @@ def create_app(context: Context) -> Litestar:
         route_handlers=[
             kie_router(),
             upload_router(context.settings.max_upload_bytes),
+            musicgpt_router(context.settings.max_upload_bytes),
             native_router(context.settings.max_upload_bytes),
             files_router(),
             health_router(),
@@ -74,6 +76,11 @@ def create_app(context: Context) -> Litestar:
             use_handler_docstrings=True,
             openapi_router=schema_router(),
             render_plugins=[PagePlugin(), DocumentPlugin()],
-            components=Components(security_schemes={"BearerToken": SecurityScheme(type="http", scheme="bearer")}),
+            components=Components(
+                security_schemes={
+                    "BearerToken": SecurityScheme(type="http", scheme="bearer"),
+                    "RawKey": SecurityScheme(type="apiKey", name="Authorization", security_scheme_in="header"),
+                }
+            ),
         ),
     )

@@ -32,9 +32,16 @@ class Caller:
 
 
 class KeyAuthentication(ASGIMiddleware):
-    """Puts the :class:`Caller` into ``request.user``."""
+    """Puts the :class:`Caller` into ``request.user``.
+
+    Args:
+        takes_raw: whether the header may be the key alone, without ``Bearer``.
+    """
 
     scopes = (ScopeType.HTTP,)
+
+    def __init__(self, *, takes_raw: bool = False) -> None:
+        self._takes_raw = takes_raw
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Find the key of the ``Authorization: Bearer`` header.
@@ -42,7 +49,10 @@ class KeyAuthentication(ASGIMiddleware):
         Raises:
             Unauthorized: no such header, or a key that is unknown or revoked.
         """
-        scheme, _, token = (header(cast(HTTPScope, scope), b"authorization") or "").partition(" ")
+        value = (header(cast(HTTPScope, scope), b"authorization") or "").strip()
+        scheme, _, token = value.partition(" ")
+        if self._takes_raw and not token:
+            scheme, token = "bearer", value
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized(_REFUSAL)
         context: Context = scope["litestar_app"].state.context

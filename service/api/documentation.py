@@ -63,12 +63,18 @@ def operation_id(handler: HTTPRouteHandler, method: Method, path: list[str | Pat
     return prefix + name if prefix else name[0].lower() + name[1:]
 
 
-def reads(*, form: type[msgspec.Struct] | None = None, json: type[msgspec.Struct] | None = None) -> type[Operation]:
+def reads(
+    *,
+    form: type[msgspec.Struct] | None = None,
+    json: type[msgspec.Struct] | None = None,
+    urlencoded: bool = False,
+) -> type[Operation]:
     """The ``operation_class`` of a handler that reads its body itself: as a form, as JSON, or as either.
 
     Args:
         form: the multipart fields; one of type ``bytes`` is a file.
         json: the JSON object.
+        urlencoded: whether the form's fields, without its files, are taken urlencoded and as JSON, too.
     """
     content: dict[str, OpenAPIMediaType] = {}
     for media_type, struct in (("multipart/form-data", form), (_JSON, json)):
@@ -77,6 +83,13 @@ def reads(*, form: type[msgspec.Struct] | None = None, json: type[msgspec.Struct
             files = [name for name, item in schema["properties"].items() if item.get("format") == "binary"]
             encoding = {name: Encoding(content_type=_AUDIO_TYPES) for name in files}
             content[media_type] = OpenAPIMediaType(schema=schema, encoding=encoding or None)  # type: ignore[arg-type]
+
+    if urlencoded and form is not None:
+        for media_type in ("application/x-www-form-urlencoded", _JSON):
+            schema = _inline_schema(form)
+            named = {name: item for name, item in schema["properties"].items() if item.get("format") != "binary"}
+            schema |= {"title": f"{form.__name__.removesuffix('Form')}Request", "properties": named}
+            content[media_type] = OpenAPIMediaType(schema=schema)  # type: ignore[arg-type]
 
     @dataclass
     class Reading(Operation):

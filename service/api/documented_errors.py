@@ -144,6 +144,10 @@ class Dialect:
             return {"code": status, "msg": error.example, "data": None}
         if self.schema == "UploadError":
             return {"success": False, "code": status, "msg": error.example}
+        if self.schema == "MusicGptError":
+            return {
+                "success": False, "message": error.example, "detail": error.example, "code": error.kind.name,
+            }  # fmt: skip
         return {
             "type": "about:blank",
             "title": HTTPStatus(status).phrase,
@@ -160,9 +164,12 @@ _KIE = Dialect(
     envelope_codes="KieCode",
     envelope_errors=tuple(code for code in ERRORS if code not in _KIE_REAL),
 )  # fmt: skip
+_MUSICGPT = Dialect(
+    ("/api/public/v1/",), "musicGpt", "MusicGpt", "MusicGptError", "application/json", _PROBLEM_STATUSES
+)
 NATIVE = Dialect(("/v1/", "/files/"), "", "Problem", "Problem", "application/problem+json", _PROBLEM_STATUSES)
 
-DIALECTS = (_KIE, _UPLOADS, NATIVE)
+DIALECTS = (_KIE, _UPLOADS, _MUSICGPT, NATIVE)
 
 _SCHEMAS: Json = {
     "KieCode": {
@@ -190,6 +197,17 @@ _SCHEMAS: Json = {
             "success": {"type": "boolean", "const": False, "description": "Always false."},
             "code": {"type": "integer", "description": "The HTTP status."},
             "msg": {"type": "string", "description": "What is wrong, for a person."},
+        },
+    },
+    "MusicGptError": {
+        "title": "MusicGptError",
+        "type": "object",
+        "required": ["code", "detail", "message", "success"],
+        "properties": {
+            "success": {"type": "boolean", "const": False, "description": "Always false."},
+            "message": {"type": "string", "description": "What is wrong, for a person."},
+            "detail": {"type": "string", "description": "The same; clients differ in which of the two they read."},
+            "code": {"type": "string", "description": "The kind of error, for programs: does not change."},
         },
     },
     "Problem": {

@@ -138,10 +138,20 @@ def upload_answer(request: Request[Any, Any, Any], error: Exception) -> Response
     return Response(body, status_code=code, headers=known.headers, media_type=MediaType.JSON)
 
 
+def musicgpt_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """``{"success","message","detail","code"}`` with the real status."""
+    known = failure(request, error)
+    body = {"success": False, "message": known.message, "detail": known.message, "code": known.name}
+    status = _CODES_AS_STATUSES.get(known.code, known.code)
+    return Response(body, status_code=status, headers=known.headers, media_type=MediaType.JSON)
+
+
 def problem_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """RFC 9457 problem details, for everything that is no vendor's dialect; unknown Kie paths keep their envelope."""
     if request.url.path.startswith("/api/v1/"):
         return kie_answer(request, error)
+    if request.url.path.startswith("/api/public/"):
+        return musicgpt_answer(request, error)
     if request.url.path.startswith("/api/"):
         return upload_answer(request, error)
     known = failure(request, error)

@@ -36,10 +36,10 @@ class Gate(ASGIMiddleware):
         await next_app(scope, receive, send)
 
 
-def guards() -> list[ASGIMiddleware]:
+def guards(*, takes_raw_key: bool = False) -> list[ASGIMiddleware]:
     """What stands before every route that needs a key, in order: who asks, whether it is let in, whether it was asked
     before."""
-    return [KeyAuthentication(), Gate(), IdempotencyKeys()]
+    return [KeyAuthentication(takes_raw=takes_raw_key), Gate(), IdempotencyKeys()]
 
 
 def _refuse_encoded(headers: Headers) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pipeline.audio.limits import DecodeLimits
 from pipeline.audio.probe import probe
 from service.context import Context
 from service.keeper import upload_fence
@@ -28,7 +29,7 @@ async def scratch_file(context: Context) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def stored_source(
-    path: Path, *, task_id: str, name: str, sha256: str, context: Context
+    path: Path, *, task_id: str, name: str, sha256: str, context: Context, limits: DecodeLimits | None = None
 ) -> AsyncIterator[NewTrack]:
     """A received file as the source of the task that the block records; if it does not, the file is deleted again.
 
@@ -39,12 +40,13 @@ async def stored_source(
         task_id: the id the task will have.
         name: the file's name for people; one that was made up gets a suffix.
         sha256: its digest in hex.
+        limits: what is taken; the settings' usual ones if None.
 
     Raises:
         AudioError: it is no audio that is taken.
         StorageError: it cannot be stored just now.
     """
-    info = await asyncio.to_thread(probe, path, context.settings.decode_limits)
+    info = await asyncio.to_thread(probe, path, limits or context.settings.decode_limits)
     suffix, fence = info.container.suffix, upload_fence()
     try:
         stored = await context.files.keep(

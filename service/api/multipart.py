@@ -23,12 +23,14 @@ class StreamedUpload:
     Attributes:
         values: the text fields, each with its values in the order of the form.
         file_name: as the client named it; for people, never used as a path.
+        has_file: whether the form had it.
         size_bytes: bytes written.
         sha256: their digest in hex.
     """
 
     values: dict[str, list[str]] = field(default_factory=dict)
     file_name: str | None = None
+    has_file: bool = False
     size_bytes: int = 0
     sha256: str = ""
 
@@ -53,12 +55,21 @@ def boundary_of(content_type: str) -> str:
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], content_type: str, *, file_field: str, to: Path, max_bytes: int
+    chunks: AsyncIterator[bytes],
+    content_type: str,
+    *,
+    file_field: str,
+    to: Path,
+    max_bytes: int,
+    is_required: bool = True,
 ) -> StreamedUpload:
     """Read a form, writing its part ``file_field`` to the file ``to``.
 
+    Args:
+        is_required: whether that part must be there; without it the file is empty, and ``has_file`` False.
+
     Raises:
-        BadRequest: not a form, broken off, or without that part.
+        BadRequest: not a form, broken off, or without a part that must be there.
         TooLarge: the file is longer than ``max_bytes``, or a field than 8 kB.
     """
     upload = StreamedUpload()
@@ -94,7 +105,8 @@ async def receive(
         if any(isinstance(argument, UnicodeError) for argument in error.args):
             raise BadRequest("The form's headers are not UTF-8.") from error
         raise BadRequest(f"The body is not valid multipart/form-data: {cut(str(error))}.") from error
-    if not found:
+    upload.has_file = found
+    if is_required and not found:
         raise BadRequest(f"The form has no part named {file_field}.")
     for name, value in fields:
         upload.values.setdefault(name, []).append(value.decode("utf-8", errors="replace"))

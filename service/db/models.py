@@ -34,6 +34,12 @@ class TaskKind(StrEnum):
     MIDI = "midi"
     WAV = "wav"
     TRANSCRIPTION = "transcription"  # separation and notes in one
+    AUDIO_TO_MIDI = "audio_to_midi"  # the same of a song, the notes alone of a single instrument
+    EXTRACTION = "extraction"  # stems by name
+    KEY_BPM = "key_bpm"
+    CONVERSION = "conversion"
+    CUT = "cut"
+    SPEED = "speed"
 
 
 class Dialect(StrEnum):
@@ -42,6 +48,7 @@ class Dialect(StrEnum):
     KIE = "kie"
     KIE_JOBS = "kie-jobs"
     NATIVE = "native"
+    MUSICGPT = "musicgpt"
 
 
 class Queue(StrEnum):

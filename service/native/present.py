@@ -1,7 +1,6 @@
 """From rows to the native dialect."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
@@ -12,17 +11,14 @@ from service.music import music_from
 from service.native import wire
 from service.prices import credits
 from service.store.records import TaskRecord, TrackFile
+from service.times import iso_time
 
 # Of a task's parameters, those to show; others are the worker's own, or have a field of their own.
 _OPTIONS = (
     *("stems", "instruments", "transcriber", "priority", "model"),
     *("type", "stem_name", "stem", "audio_id", "upload_path"),
+    *("mode", "sonify", "note_events", "format", "rate_hz", "bits", "span_ms", "tempo"),
 )
-
-
-def iso_time(at_ms: int) -> str:
-    """Unix milliseconds as ISO 8601."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _iso_or_none(at_ms: int | None) -> str | None:
@@ -131,7 +127,7 @@ def _input(record: TaskRecord, links: Links) -> wire.TaskInput:
     task, source = record.task, record.source
     return wire.TaskInput(
         source=None if source is None else _audio(source, task, links),
-        url=task.params.get("audio_url"),
+        url=task.params.get("audio_url") or task.params.get("audio_object"),
         task_id=task.parent_task_id,
         options={name: task.params[name] for name in _OPTIONS if name in task.params},
     )
@@ -151,12 +147,17 @@ def _result(record: TaskRecord, links: Links, *, with_notes: bool) -> wire.TaskR
     task = record.task
     if task.status != TaskStatus.SUCCEEDED:
         return None
+    music = music_from(task)
     urls = {name: links.to(file, task.expires_ms) for name, file in files(record).items()}
     if record.tracks:
         urls.setdefault(STEMS_ZIP, links.to_stems(task.id, task.expires_ms))
     return wire.TaskResult(
         duration_s=task.audio_s,
-        **msgspec.structs.asdict(music_from(task)),
+        tempo=music.tempo,
+        tempo_confidence=music.tempo_confidence,
+        time_signature=music.time_signature,
+        key=music.key,
+        key_confidence=music.key_confidence,
         instruments=[
             wire.Instrument(
                 name=row.name,

@@ -9,7 +9,13 @@ from service.music import Confidence, KeyName, Tempo, TimeSignature
 Status = Annotated[
     Literal["queued", "running", "succeeded", "failed", "cancelled"], Meta(description="Where it stands.")
 ]
-Kind = Annotated[Literal["upload", "separation", "midi", "wav", "transcription"], Meta(description="What it does.")]
+Kind = Annotated[
+    Literal[
+        "upload", "separation", "midi", "wav", "transcription",
+        "audio_to_midi", "extraction", "key_bpm", "conversion", "cut", "speed",
+    ],
+    Meta(description="What it does."),
+]  # fmt: skip
 
 TaskId = Annotated[str, Meta(description="32 hex digits.", examples=["0f1e2d3c4b5a69788796a5b4c3d2e1f0"])]
 Time = Annotated[str, Meta(description="ISO 8601, UTC.", examples=["2026-03-01T12:00:00.000Z"])]

@@ -50,10 +50,11 @@ class NewFile:
 
     Attributes:
         role: what it is to its task: ``source``, ``stem``, ``wav``, ``midi``, ``stem_midi``, ``csv``, ``musicxml``,
-            ``piano_roll``, ``preview``, ``beats``.
+            ``piano_roll``, ``preview``, ``beats``, ``sonified``, ``note_events``, ``converted``.
         name: file name shown to clients.
         storage_key: where its bytes are.
         fence: what they were announced under.
+        id: the one it was promised to have; made up where there is none.
     """
 
     role: str
@@ -63,6 +64,7 @@ class NewFile:
     size_bytes: int
     sha256: str
     fence: int = 0
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ FORSAKEN = 0  # the fence of announcements that nobody holds any more: those of 
 def add_file(session: AsyncSession, task_id: str, new: NewFile, now_ms: int) -> File:
     """Record a stored file."""
     row = File(
-        id=uuid.uuid4().hex,
+        id=new.id or uuid.uuid4().hex,
         task_id=task_id,
         role=new.role,
         name=new.name,

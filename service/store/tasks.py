@@ -40,6 +40,12 @@ HOME_QUEUES = {
     TaskKind.TRANSCRIPTION: Queue.SEPARATION,
     TaskKind.MIDI: Queue.MIDI,
     TaskKind.WAV: Queue.IO,
+    TaskKind.AUDIO_TO_MIDI: Queue.SEPARATION,
+    TaskKind.EXTRACTION: Queue.SEPARATION,
+    TaskKind.KEY_BPM: Queue.MIDI,
+    TaskKind.CONVERSION: Queue.IO,
+    TaskKind.CUT: Queue.IO,
+    TaskKind.SPEED: Queue.IO,
 }
 
 

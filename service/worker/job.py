@@ -95,9 +95,9 @@ class Job:
         if found is None:
             return None
         task_id, rows = found
-        files = [NewStageFile(_new_file(row), row.stem, row.duration_s) for row in rows]
+        files = [NewStageFile(new_file(row), row.stem, row.duration_s) for row in rows]
         if task_id != claim.task.id:
-            if not await self._share([row.storage_key for row in rows]):
+            if not await self.share([row.storage_key for row in rows]):
                 return None
             await self.insist(lambda: store.stages.finish(claim, stage, digest, files))
             metrics.result_reused(stage)
@@ -116,15 +116,17 @@ class Job:
         if record is None:
             return None
         made = [file for file in record.files if file.role not in _EARLIER]
-        if not await self._share([file.storage_key for file in made]):
+        if not await self.share([file.storage_key for file in made]):
             return None
         metrics.result_reused(stage)
-        return record, [_new_file(row) for row in made]
+        return record, [new_file(row) for row in made]
 
-    async def _share(self, keys: Sequence[str]) -> bool:
+    async def share(self, keys: Sequence[str]) -> bool:
+        """Hold stored objects that are another's, to be recorded as this task's, too; False where one is gone."""
         claim = self.claim
         return await self.context.files.reuse(keys, task_id=claim.task.id, fence=claim.fence)
 
 
-def _new_file(row: File | StageFile) -> NewFile:
+def new_file(row: File | StageFile) -> NewFile:
+    """A file that is recorded already, to be recorded for another task, or for a stage."""
     return NewFile(row.role, row.name, row.mime_type, row.storage_key, row.size_bytes, row.sha256)

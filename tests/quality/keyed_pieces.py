@@ -60,7 +60,7 @@ _QUALITIES = {"": (0, 4, 7), "m": (0, 3, 7), "7": (0, 4, 7, 10), "M7": (0, 4, 7,
               "o": (0, 3, 6), "5": (0, 7, 12), "s": (0, 5, 7)}  # fmt: skip
 _DEGREES = {"I": 0, "bII": 1, "II": 2, "bIII": 3, "III": 4, "IV": 5, "#IV": 6, "V": 7, "bVI": 8, "VI": 9, "bVII": 10,
             "VII": 11}  # fmt: skip
-_PROGRESSIONS = {
+PROGRESSIONS = {
     TUNE: (
         (0, "I V VIm IV", "IV V I I"),
         (0, "I IIIm IV V", "VIm IIm V I"),
@@ -109,7 +109,7 @@ _TUNE_PROGRAMS = (40, 52, 53, 56, 65, 73, 80, 81)
 
 def composed(part: str, per_progression: int = 2) -> Iterator[KeyedPiece]:
     """Pieces over each progression of a set, each in a key, tempo, band and rhythm of its own; about 40 s each."""
-    for index, (minor, verse, chorus) in enumerate(_PROGRESSIONS[part]):
+    for index, (minor, verse, chorus) in enumerate(PROGRESSIONS[part]):
         for take in range(per_progression):
             rng = np.random.default_rng((len(part), index, take))
             tonic = int(rng.integers(12))
@@ -118,7 +118,7 @@ def composed(part: str, per_progression: int = 2) -> Iterator[KeyedPiece]:
 
 def modulating(part: str) -> Iterator[KeyedPiece]:
     """Pieces that go up for the second half, by one to four semitones."""
-    for index, (minor, verse, chorus) in enumerate(_PROGRESSIONS[part]):
+    for index, (minor, verse, chorus) in enumerate(PROGRESSIONS[part]):
         rng = np.random.default_rng((len(part), index, 99))
         tonic, up = int(rng.integers(12)), int(rng.integers(1, 5))
         yield _Composer(rng, tonic, bool(minor)).piece(f"{part}-{index:02}-up", verse, chorus, up=up)
@@ -140,7 +140,7 @@ class _Composer:
 
     def piece(self, name: str, verse: str, chorus: str, up: int) -> KeyedPiece:
         rng, tonic = self._rng, self._tonic
-        self._scale = _scale(self._minor, {*verse.split(), *chorus.split()})
+        self._scale = scale_of(self._minor, {*verse.split(), *chorus.split()})
         bar, keys = 0, [(0.0, Key.on(tonic, minor=self._minor))]
         for round_ in range(2):
             if round_ and up:
@@ -149,7 +149,7 @@ class _Composer:
             for line in (verse, chorus):
                 chords = line.split()
                 for chord in chords * max(4 // len(chords), 1):
-                    self._bar(bar, *_chord(chord))
+                    self._bar(bar, *chord_tones(chord))
                     bar += 1
         if rng.random() < 0.7:
             self._bar(bar, 0, _QUALITIES["m" if self._minor else ""], last=True)
@@ -209,14 +209,14 @@ class _Composer:
             beat += length
 
 
-def _scale(minor: bool, chords: set[str]) -> tuple[int, ...]:
+def scale_of(minor: bool, chords: set[str]) -> tuple[int, ...]:
     """The mode that the chords are of."""
     if minor:
         return 0, 1 if "bII" in chords else 2, 3, 5, 7, 9 if chords & {"IV", "IV7", "IIm7"} else 8, 10
     return 0, 2, 4, 5, 7, 9, 10 if chords & {"bVII", "bVII5", "IV7"} else 11
 
 
-def _chord(name: str) -> tuple[int, tuple[int, ...]]:
+def chord_tones(name: str) -> tuple[int, tuple[int, ...]]:
     """Root above the tonic and tones of, for example, ``bVIIm7``."""
     degree = max((one for one in _DEGREES if name.startswith(one)), key=len)
     return _DEGREES[degree], _QUALITIES.get(name[len(degree) :], _QUALITIES["5" if name.endswith("5") else ""])

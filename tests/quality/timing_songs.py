@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,18 +91,35 @@ def names(half: str) -> list[str]:
 def compose(name: str) -> Composition:
     """The song of that name; the same name is always the same song."""
     kind, number = name.rsplit(" ", 1)
-    genre, index = GENRES[kind], int(number) - 1
-    groove = genre.grooves[index]
+    index = int(number) - 1
     rng = np.random.default_rng(zlib.crc32(name.encode()))
+    return compose_groove(name, kind, index, rng, _players)
+
+
+def _players(rng: np.random.Generator, genre: Genre, groove: Groove, _n_bars: int) -> "Players":
+    key, progression = int(rng.integers(12)), _PROGRESSIONS[rng.integers(len(_PROGRESSIONS))]
+    return Players(rng, genre, groove, key, progression)
+
+
+def compose_groove(
+    name: str,
+    kind: str,
+    index: int,
+    rng: np.random.Generator,
+    players_of: Callable[[np.random.Generator, Genre, Groove, int], "Players"],
+) -> Composition:
+    """A song of a kind of music over one of its grooves, played by ``players_of(rng, genre, groove, bars)``."""
+    genre = GENRES[kind]
+    groove = genre.grooves[index]
     pickup = (1 + index % genre.beats) if genre.form == "pickup" else 0
     bars = _form(genre, groove.bpm, index, pickup)
     n_beats = bars[-1].beat + bars[-1].beats
     beats_s = _tempo(rng, genre.tempo[index], n_beats, groove.bpm) + float(rng.uniform(0.1, 1.5))
-    key, progression = int(rng.integers(12)), _PROGRESSIONS[rng.integers(len(_PROGRESSIONS))]
+    players = players_of(rng, genre, groove, len(bars))
+    key = players.key
     timing_s = (
         0.002 if genre.tempo[index] == "click" and kind in ("house", "disco", "drum'n'bass", "half-time") else 0.009
     )
-    players = _Players(rng, genre, groove, key, progression)
     events: dict[str, list[Event]] = {"drums": [], "bass": [], "chords": [], "tune": []}
     if pickup:
         events["tune"] += [Event(i * 0.5, 0.45, 67 + key % 5 + i % 3, 88) for i in range(2 * pickup)]
@@ -161,8 +179,10 @@ def _tempo(rng: np.random.Generator, kind: str, n_beats: int, bpm: float) -> np.
     return np.concatenate([[0.0], np.cumsum(periods)])
 
 
-class _Players:
+class Players:
     """Turns grooves into events."""
+
+    scale = _SCALE
 
     def __init__(
         self, rng: np.random.Generator, genre: Genre, groove: Groove, key: int, progression: tuple[tuple[int, int], ...]
@@ -192,6 +212,10 @@ class _Players:
         root, minor = self.progression[int(number / self.genre.bars_per_chord) % len(self.progression)]
         return root + self.key, (0, 3 if minor else 4, 7)
 
+    def bass_step(self, mark: str, _tones: tuple[int, ...]) -> int:
+        """What the bass plays above the root of a chord of these tones."""
+        return _TONES[mark]
+
     def play(self, events: dict[str, list[Event]], bar: Bar, number: int) -> None:
         steps = bar.beats * self.per_beat
         if bar.plays != "no drums":
@@ -200,7 +224,7 @@ class _Players:
             return
         root, tones = self.chord(number)
         for step, mark, length in self._held("B", number, steps):
-            pitch = 28 + (root + 8) % 12 + _TONES[mark]
+            pitch = 28 + (root + 8) % 12 + self.bass_step(mark, tones)
             if self.genre.programs[0] is None:
                 pitch += 12
             events["bass"].append(
@@ -257,7 +281,7 @@ class _Players:
             if step % self.per_beat == 0:
                 pitch = 60 + (root + tones[self.rng.integers(3)]) % 12
             else:
-                pitch = 60 + self.key + _SCALE[self.rng.integers(5)]
+                pitch = 60 + self.key + self.scale[self.rng.integers(len(self.scale))]
             length = min(after - step, 2 * self.per_beat) / self.per_beat
             out.append(Event(self.place(bar, step), length * 0.9, pitch, 94))
 

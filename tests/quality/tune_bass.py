@@ -24,7 +24,7 @@ from torch.nn import functional
 from pipeline.models.store import ModelStore, default_root
 from pipeline.transcription import bass_network, drum_features
 from pipeline.transcription.bass import line
-from pipeline.transcription.bass_features import CEILING_DB, DB_PER_UNIT, FLOOR_DB, BassFeatures, bass_features
+from pipeline.transcription.bass_features import CEILING_DB, DB_PER_UNIT, FLOOR_DB, BassFeatures, bass_features, follow
 from pipeline.transcription.bass_network import FIRST_OFFSETS, FIRST_PITCH, N_PITCHES, SECOND_OFFSETS
 from pipeline.transcription.drum_features import FRAMES_PER_S
 from pipeline.transcription.pitch_track import PitchNetwork
@@ -58,7 +58,7 @@ class Example:
 
 def example(samples: np.ndarray, notes: list[BassNote], network: PitchNetwork) -> Example:
     """Features and targets: onsets are triangles two frames to each side."""
-    features = bass_features(samples, RATE_HZ, network)
+    features = bass_features(samples, RATE_HZ, follow(samples, RATE_HZ, network))
     shape = (len(features.bands), N_PITCHES)
     sounding, onset, velocity = np.zeros(shape, bool), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for note in notes:

@@ -9,9 +9,12 @@ import soundfile as sf
 
 from pipeline.analysis.beats import Beats
 from pipeline.analysis.key import Key, KeySpan
+from pipeline.analysis.tempo_and_key import TempoAndKey
+from pipeline.audio.subtract import Rest
 from pipeline.audio.wav import WavFile
 from pipeline.errors import CorruptAudio, ModelError
 from pipeline.notes import Instrument, Note
+from pipeline.recognition import Recognised
 from pipeline.song import Report
 from pipeline.song_notes import HeardSong, SongNotes, write_song_notes
 from pipeline.transcription.choices import AUTO
@@ -47,10 +50,12 @@ class FakePipeline:
     Attributes:
         during: called in the middle of every job with what it reports to; tests hook in here.
         calls: names of the stages that were run.
+        recognised: what every recording is taken for.
     """
 
     during: Callable[[Report], None] = lambda report: None
     calls: list[str] = field(default_factory=list)
+    recognised: Recognised = Recognised(None, 0.9)
 
     def separate(
         self,
@@ -100,6 +105,15 @@ class FakePipeline:
         )
         return write_song_notes(HeardSong(instruments, 1.0, BEATS, KEYS), out_dir)
 
+    def recognise(self, source: Path, *, scratch: Path | None = None, on_progress: Report | None = None) -> Recognised:
+        self.calls.append("recognise")
+        assert on_progress is not None
+        on_progress("recognising", 0.5)
+        self.during(on_progress)
+        if source.stat().st_size < 100:
+            raise CorruptAudio("The file breaks off at 0.0 s.")
+        return self.recognised
+
     def to_wav(
         self, source: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None
     ) -> WavFile:
@@ -111,3 +125,26 @@ class FakePipeline:
         out.parent.mkdir(parents=True, exist_ok=True)
         sf.write(out, samples, rate_hz)
         return WavFile(out, len(samples) / rate_hz)
+
+    def subtract(
+        self, source: Path, part: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+    ) -> Rest:
+        self.calls.append("subtract")
+        assert on_progress is not None
+        on_progress("writing", 0.5)
+        self.during(on_progress)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        samples, rate_hz = sf.read(part, dtype="int16")
+        sf.write(out, -(samples // 2), rate_hz)
+        return Rest(out, len(samples) / rate_hz)
+
+    def tempo_and_key(
+        self, source: Path, *, scratch: Path | None = None, on_progress: Report | None = None
+    ) -> TempoAndKey:
+        self.calls.append("tempo_and_key")
+        assert on_progress is not None
+        on_progress("listening", 0.5)
+        self.during(on_progress)
+        if source.stat().st_size < 100:
+            raise CorruptAudio("The file breaks off at 0.0 s.")
+        return TempoAndKey(1.0, BEATS, KEYS)

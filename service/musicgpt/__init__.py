@@ -1,0 +1,1 @@
+"""The MusicGPT dialect: its shapes, its rules, its routes."""

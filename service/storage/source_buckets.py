@@ -1,0 +1,141 @@
+"""Audio that clients name as an object of S3, ``s3://BUCKET/KEY``: in which buckets, and how it is had.
+
+Only buckets that the operator named can be read, and the storage's own: there, what this service itself keeps is left
+out, since its keys follow from contents that a client may know without owning them.
+"""
+
+import asyncio
+import hashlib
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.errors import Invalid, NotFound, SourceFetchFailed, TooLarge
+from service.names import clean_name
+from service.net.fetch import Fetched
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Store
+
+_ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)", re.DOTALL)
+_MAX_LENGTH = 1100  # S3's own limit of a key is 1024 bytes
+_BLOCK_BYTES = 1 << 20
+_CLIENT: "ClientConfig" = {
+    "allow_http": True,  # the endpoint says which it is
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=30),
+    "timeout": timedelta(hours=1),
+}
+_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
+
+
+def is_object_address(address: str) -> bool:
+    """Whether this is meant as an object of S3."""
+    return address[:5].lower() == "s3://"
+
+
+class SourceBuckets:
+    """Reads objects that clients name.
+
+    Args:
+        settings: name the buckets; endpoint and credentials are in the usual ``AWS_`` variables.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        own_bucket, _, prefix = settings.storage_url.removeprefix("s3://").partition("/")
+        named = [name.strip() for name in settings.source_buckets.split(",") if name.strip()]
+        self._buckets = set(named) - {"none"} if named else {own_bucket} - {""}
+        self._kept = (own_bucket, f"{prefix.strip('/')}/objects/".lstrip("/"))
+        self._stores: dict[str, S3Store] = {}
+
+    async def check(self, field: str, address: str) -> None:
+        """Be sure that there is such an object.
+
+        Raises:
+            Invalid: no such address, or of a bucket that may not be read.
+            NotFound: there is no such object.
+            SourceFetchFailed: the server cannot be asked just now; the message says why.
+        """
+        bucket, key = self._parsed(field, address)
+        await self._size_bytes(bucket, key)
+
+    async def fetch(self, address: str, to: Path, *, max_bytes: int) -> Fetched:
+        """Fetch an object into the file ``to``.
+
+        Raises:
+            Invalid: no such address, or of a bucket that may not be read any more.
+            NotFound: there is no such object.
+            SourceFetchFailed: it cannot be had; the message says why.
+            TooLarge: it is longer than ``max_bytes``.
+        """
+        import obstore
+        from obstore.exceptions import BaseError
+
+        bucket, key = self._parsed("audio_url", address)
+        if await self._size_bytes(bucket, key) > max_bytes:
+            raise TooLarge(f"{_shown(bucket, key)} is larger than the limit of {max_bytes / 1e6:g} MB.")
+        digest, n_bytes = hashlib.sha256(), 0
+        try:
+            answer = await obstore.get_async(self._store(bucket), key)
+            await asyncio.to_thread(to.write_bytes, b"")
+            async for block in answer.stream(min_chunk_size=_BLOCK_BYTES):
+                n_bytes += len(block)
+                if n_bytes > max_bytes:  # it was replaced meanwhile
+                    raise TooLarge(f"{_shown(bucket, key)} is larger than the limit of {max_bytes / 1e6:g} MB.")
+                await asyncio.to_thread(_append, to, bytes(block))
+                digest.update(block)
+        except BaseError as error:
+            raise SourceFetchFailed(f"{_shown(bucket, key)} could not be fetched.") from error
+        return Fetched(clean_name(key), n_bytes, digest.hexdigest())
+
+    def _parsed(self, field: str, address: str) -> tuple[str, str]:
+        found = _ADDRESS.fullmatch(address) if len(address) <= _MAX_LENGTH else None
+        if found is None:
+            raise Invalid(f"{field} must be s3://BUCKET/KEY, of at most {_MAX_LENGTH} characters.", field=field)
+        if not self._buckets:
+            raise Invalid(
+                f"{field}: s3:// addresses are not taken here; the settings STORAGE_URL and SOURCE_BUCKETS name no "
+                "bucket. Give an http(s) address, or the file itself.",
+                field=field,
+            )
+        bucket, key = found.groups()
+        if bucket not in self._buckets:
+            raise Invalid(f"{field}: the bucket {bucket[:63]!r} is not one that may be read here.", field=field)
+        if bucket == self._kept[0] and (key.startswith(self._kept[1]) or "\0" in key):
+            raise _no_such(bucket, key)
+        return bucket, key
+
+    async def _size_bytes(self, bucket: str, key: str) -> int:
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            meta = await obstore.head_async(self._store(bucket), key)
+        except FileNotFoundError as error:
+            raise _no_such(bucket, key) from error
+        except (BaseError, OSError) as error:
+            raise SourceFetchFailed(f"{_shown(bucket, key)} could not be read.") from error
+        return int(meta["size"])
+
+    def _store(self, bucket: str) -> "S3Store":
+        from obstore.store import S3Store  # only where it is wanted: a client of S3 takes a while to load
+
+        if bucket not in self._stores:
+            self._stores[bucket] = S3Store(bucket, client_options=_CLIENT, retry_config=_RETRIES)
+        return self._stores[bucket]
+
+
+def _append(file: Path, block: bytes) -> None:
+    """Write a block, and leave no file open: a fetch that is cancelled meanwhile could not close it."""
+    with file.open("ab") as end:
+        end.write(block)
+
+
+def _shown(bucket: str, key: str) -> str:
+    return f"s3://{bucket}/{key[:200]}"
+
+
+def _no_such(bucket: str, key: str) -> NotFound:
+    return NotFound(f"There is no object {_shown(bucket, key)}.")
