@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent
 # Those that make the numbers, and the files that numbers come from and go to.
 _PACKAGES = (
     *("demucs", "numpy", "onnxruntime", "scipy", "soxr", "torch"),
-    *("imageio-ffmpeg", "lameenc", "mido", "soundfile"),
+    *("imageio-ffmpeg", "lameenc", "mido", "soundfile", "tinysoundfont"),
 )
 _ABSENT = "absent"
 

@@ -7,7 +7,7 @@ only where every excerpt is, and the same.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +37,10 @@ _STEP_S = 0.1  # between the places where an excerpt may begin
 _SCANNING_SHARE = 0.05  # of the time
 _TINY = 1e-12
 # Own energy of a stem relative to all, from which it is played and not just leaked into.
-LEAKS_DB = {DRUMS: -20.0, BASS: -15.0, OTHER: -15.0, VOCALS: -15.0}
-LEAST_LOG_ODDS = -1.5
+LEAKS_DB = {DRUMS: -20.0, BASS: -20.0, OTHER: -20.0, VOCALS: -20.0}
+UNSUNG = -3.0  # log-odds of a voice below which the vocals stem holds an instrument
+# What the excerpt's log-odds of a voice must be for it to be one, by what the separator takes it for.
+VOICE_ODDS = {OTHER: -1.0, VOCALS: -3.0}
 WIDTH_DB = 3.0  # how much further from that level makes it e times likelier to be right
 
 
@@ -57,16 +59,33 @@ class Recognised:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opinion:
+class Heard:
+    """What the separator makes of an excerpt.
+
+    Attributes:
+        levels_db: own energy of each of :data:`FAMILIES` relative to all, in dB.
+        voice: log-odds that the excerpt as a whole is a voice.
+        vocals: log-odds that its vocals stem is one.
+    """
+
+    levels_db: dict[str, float]
+    voice: float
+    vocals: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
     """Of an excerpt.
 
     Attributes:
         lead: the family that most of it belongs to.
-        margin_db: by how much the rest is quieter than what may leak; below 0 it is played.
+        margin_db: by how much the others are quieter than what may leak into them; below 0 they are played.
+        voice: by how much the log-odds of a voice are above what is taken for one; below 0 it is an instrument.
     """
 
     lead: str
     margin_db: float
+    voice: float
 
 
 def recognise(
@@ -90,17 +109,17 @@ def recognise(
     """
     excerpt_s = int((1 - OVERLAP) * separator.model.segment_samples) / separator.rate_hz  # the most of one segment
     starts = loudest_places(mix, excerpt_s, part(on_progress, 0.0, _SCANNING_SHARE))
-    opinions: list[_Opinion] = []
+    opinions: list[Opinion] = []
     for index, start in enumerate(starts):
         share = (1 - _SCANNING_SHARE) / len(starts)
         begin = _SCANNING_SHARE + index * share
         samples = _excerpt(mix, start, excerpt_s, separator)
         stems = _separated(samples, separator, scratch, part(on_progress, begin, begin + share))
-        opinions.append(_opinion(samples.mean(axis=0), stems, separator, pitch_network()))
-        if opinions[-1].margin_db < 0 or opinions[-1].lead != opinions[0].lead:
+        opinions.append(opinion(heard(samples.mean(axis=0), stems, separator.rate_hz, pitch_network())))
+        if verdict(opinions).stem is None:
             break
     on_progress(1.0)
-    return _verdict(opinions)
+    return verdict(opinions)
 
 
 def loudest_places(mix: AudioSource, excerpt_s: float, on_progress: OnProgress = unheard) -> list[int]:
@@ -111,14 +130,16 @@ def loudest_places(mix: AudioSource, excerpt_s: float, on_progress: OnProgress =
         squares = np.square(block, dtype=np.float64).mean(axis=0)
         powers.append(np.add.reduceat(squares, np.arange(0, len(squares), step)) / step)
     power = np.concatenate(powers)
+    if not len(power):
+        return []
     length = round(excerpt_s / _STEP_S)
     n_parts = int(np.clip(len(power) // length, 1, N_EXCERPTS))
     bounds = np.linspace(0, len(power), n_parts + 1).astype(int)
     places = []
     for first, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         sums = np.convolve(power[first:stop], np.ones(min(length, stop - first)), mode="valid")
-        at = int(sums.argmax()) if len(sums) else 0
-        places.append((float(sums[at]) / length if len(sums) else 0.0, (first + at) * step))
+        at = int(sums.argmax())
+        places.append((float(sums[at]) / min(length, stop - first), (first + at) * step))
     places.sort(reverse=True)
     floor = max(10 ** (SILENCE_DBFS / 10), places[0][0] * 10 ** (QUIET_DB / 10))
     return [start for loudness, start in places if loudness >= floor]
@@ -146,19 +167,26 @@ def _separated(
     return families
 
 
-def _opinion(
-    mix: NDArray[np.float32], stems: dict[str, NDArray[np.float32]], separator: "Separator", network: PitchNetwork
-) -> _Opinion:
-    rate_hz = separator.rate_hz
-    energies = dict(zip(stems, own_energies(np.stack(list(stems.values())), rate_hz).tolist(), strict=True))
+def heard(
+    mix: NDArray[np.float32], stems: dict[str, NDArray[np.float32]], rate_hz: int, network: PitchNetwork
+) -> Heard:
+    """What is in an excerpt, float32, shape (n_samples,), and in its stems by family, of the same shape."""
+    energies = own_energies(np.stack(list(stems.values())), rate_hz)
+    levels_db = 10 * np.log10(energies / max(energies.sum(), _TINY) + _TINY)
     window_s = np.array([[0.0, len(mix) / rate_hz]])
-    if float(log_odds(voice_features(stems[VOCALS], rate_hz, window_s, network))[0]) < LEAST_LOG_ODDS:
-        energies[OTHER] += energies[VOCALS]  # a solo instrument in a voice's range
-        energies[VOCALS] = 0.0
-    total = max(sum(energies.values()), _TINY)
-    lead = max(energies, key=lambda name: energies[name])
-    levels_db = {name: 10 * np.log10(energy / total + _TINY) for name, energy in energies.items() if name != lead}
-    return _Opinion(lead, min(float(LEAKS_DB[name] - level_db) for name, level_db in levels_db.items()))
+    odds = [float(log_odds(voice_features(one, rate_hz, window_s, network))[0]) for one in (mix, stems[VOCALS])]
+    return Heard(dict(zip(stems, levels_db.tolist(), strict=True)), *odds)
+
+
+def opinion(heard: Heard) -> Opinion:
+    """What an excerpt seems to be."""
+    levels_db = dict(heard.levels_db)
+    taken_for = max((OTHER, VOCALS), key=lambda name: levels_db[name])
+    if heard.vocals < UNSUNG:  # a solo instrument in a voice's range
+        levels_db[OTHER] = float(10 * np.log10(sum(10 ** (levels_db.pop(name) / 10) for name in (OTHER, VOCALS))))
+    lead = max(levels_db, key=lambda name: levels_db[name])
+    margin_db = min(LEAKS_DB[name] - level_db for name, level_db in levels_db.items() if name != lead)
+    return Opinion(lead, margin_db, heard.voice - VOICE_ODDS[taken_for])
 
 
 def own_energies(stems: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
@@ -177,11 +205,23 @@ def own_energies(stems: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64
     return np.asarray(own.sum(axis=(1, 2), dtype=np.float64))
 
 
-def _verdict(opinions: list[_Opinion]) -> Recognised:
+def verdict(opinions: Sequence[Opinion]) -> Recognised:
+    """What a recording is by its excerpts: a song if any of them is, or if they are drums here and pitches there."""
     if not opinions:
         return Recognised(None, 0.0)
-    margin_db = min(opinion.margin_db for opinion in opinions)
-    if len({opinion.lead for opinion in opinions}) > 1:
+    leads = {opinion.lead for opinion in opinions}
+    lead = leads.pop() if len(leads) == 1 else None
+    if lead is None and DRUMS in leads:
         return Recognised(None, 1.0)
-    sure = float(1 / (1 + np.exp(-abs(margin_db) / WIDTH_DB)))
-    return Recognised(opinions[0].lead if margin_db >= 0 else None, sure)
+    margin_db = min(opinion.margin_db for opinion in opinions)
+    sure = _probability(abs(margin_db) / WIDTH_DB)
+    if margin_db < 0:
+        return Recognised(None, sure)
+    if lead in (DRUMS, BASS):
+        return Recognised(lead, sure)
+    voice = float(np.mean([opinion.voice for opinion in opinions]))  # low notes of another instrument are bass, too
+    return Recognised(VOCALS if voice >= 0 else OTHER, sure * _probability(abs(voice)))
+
+
+def _probability(odds: float) -> float:
+    return float(1 / (1 + np.exp(-odds)))

@@ -8,7 +8,7 @@
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING
 from pipeline.analysis.beats import estimate_beats
 from pipeline.analysis.key import estimate_keys
 from pipeline.analysis.tempo_and_key import TempoAndKey, tempo_and_key
+from pipeline.artefacts.sonify import Sonified, sonify
 from pipeline.audio.decode import DecodeLimits, decode
 from pipeline.audio.source import AudioSource
 from pipeline.audio.subtract import Rest, subtract
 from pipeline.audio.wav import WavFile, write_wav
+from pipeline.models.soundfonts import installed_soundfont
 from pipeline.models.store import ModelStore
+from pipeline.notes import Instrument
 from pipeline.progress import OnProgress, part
 from pipeline.recognition import Recognised, recognise
 from pipeline.song_notes import HeardSong, SongNotes, write_song_notes
@@ -222,9 +225,7 @@ class SongPipeline:
         )
         return Song(stems[0].duration_s, stems, notes)
 
-    def recognise(
-        self, source: Path, *, scratch: Path | None = None, on_progress: Report | None = None
-    ) -> Recognised:
+    def recognise(self, source: Path, *, scratch: Path | None = None, on_progress: Report | None = None) -> Recognised:
         """Whether a recording is a song, to be separated, or one instrument or voice, to be transcribed as it is.
 
         What it is taken for is the name under which to give it to :meth:`transcribe` alone.  At most four segments of
@@ -270,6 +271,32 @@ class SongPipeline:
             decoding(0.0)
             audio = decode(source, folder, self._own_limits, decoding)
             return write_wav(audio, out, _stage(report, "writing", _DECODING_OF_WAV, 1.0))
+
+    @property
+    def soundfont(self) -> str | None:
+        """Name of the soundfont that :meth:`sonify` plays with; None for the plain synthesiser."""
+        installed = installed_soundfont(self._weights)
+        return installed.name if installed else None
+
+    def sonify(
+        self, instruments: Sequence[Instrument], duration_s: float, out: Path, *, on_progress: Report | None = None
+    ) -> Sonified:
+        """Play notes into a stereo WAV file, with the best soundfont in the cache; without one, by a plain synthesiser.
+
+        Args:
+            instruments: as :meth:`transcribe` gives them; none gives silence.
+            duration_s: length of the song; the last notes may ring for a little longer.
+            out: the file, ``.wav``; its folder is made if need be.
+            on_progress: see :data:`Report`.
+
+        Raises:
+            AudioLimitExceeded: the song is longer than a WAV can hold.
+            ModelError: the soundfont is damaged.
+        """
+        report = on_progress or _silent
+        out.parent.mkdir(parents=True, exist_ok=True)
+        soundfont = installed_soundfont(self._weights)
+        return sonify(instruments, duration_s, out, soundfont, _stage(report, "playing", 0.0, 1.0))
 
     def subtract(
         self, source: Path, part: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None

@@ -53,11 +53,15 @@ class Digests:
         """Of audio without one of its stems."""
         return _digest((), SUBTRACTION, source_sha256, part_sha256)
 
-    def audio_to_midi(self, source_sha256: str, params: Mapping[str, Any]) -> str:
-        """Of the notes of a song or of a single instrument, and of their files."""
+    def audio_to_midi(self, source_sha256: str, params: Mapping[str, Any], soundfont: str | None) -> str:
+        """Of the notes of a song or of a single instrument, and of their files.
+
+        Args:
+            soundfont: what the worker plays notes with; it is in the second half, which only workers know.
+        """
         models = (self._separation_model, *TRANSCRIPTION_MODELS)
         wishes = [params["mode"], params["sonify"], params["note_events"], transcriber_of(params)]
-        return _digest(models, AUDIO_TO_MIDI, source_sha256, wishes)
+        return _digest(models, AUDIO_TO_MIDI, source_sha256, wishes, found=[soundfont] if soundfont else [])
 
     def key_bpm(self, source_sha256: str) -> str:
         """Of key and tempo."""
@@ -73,7 +77,7 @@ class Digests:
             case TaskKind.WAV:
                 return self.wav(source_sha256)
             case TaskKind.AUDIO_TO_MIDI:
-                return self.audio_to_midi(source_sha256, params)
+                return self.audio_to_midi(source_sha256, params, None)
             case TaskKind.KEY_BPM:
                 return self.key_bpm(source_sha256)
             case TaskKind.CONVERSION | TaskKind.CUT | TaskKind.SPEED:
@@ -114,8 +118,9 @@ def same_work(digest: str) -> tuple[str, str]:
     return digest[:_HALF] + "0" * _HALF, digest[:_HALF] + "f" * _HALF
 
 
-def _digest(models: Sequence[str], *what: object) -> str:
-    made_by = (code_fingerprint(), weights_fingerprint(models))
+def _digest(models: Sequence[str], *what: object, found: Sequence[str] = ()) -> str:
+    """Of a stage; ``found`` are weights that only workers know they have."""
+    made_by = (code_fingerprint(), weights_fingerprint([*models, *found]))
     return "".join(
         hashlib.sha256(json.dumps([*part, *models]).encode()).hexdigest()[:_HALF] for part in (what, made_by)
     )

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.audio.ffmpeg import ffmpeg_path
 from pipeline.errors import PipelineError
+from pipeline.models.soundfonts import can_play, installed_soundfont
 from service.db.database import Database
 from service.doorbell import open_doorbell
 from service.errors import ServiceError
@@ -35,6 +36,7 @@ async def examine(settings: Settings) -> list[Finding]:
     return [
         Finding("Python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *await asyncio.to_thread(_models, settings),
+        await asyncio.to_thread(_soundfont, settings),
         await asyncio.to_thread(_ffmpeg),
         await asyncio.to_thread(_device, settings),
         _npm(),
@@ -54,6 +56,13 @@ def _models(settings: Settings) -> list[Finding]:
         except PipelineError as error:
             findings.append(Finding(f"weights {name}", False, error.message))
     return findings
+
+
+def _soundfont(settings: Settings) -> Finding:
+    if soundfont := installed_soundfont(model_store(settings)):
+        return Finding("soundfont", True, f"{soundfont.name}, {soundfont.path}")
+    reason = "not here; to fetch one: stemscribe models pull" if can_play() else "tinysoundfont is not installed"
+    return Finding("soundfont", True, f"{reason}. Notes are played by a plain synthesiser")
 
 
 def _ffmpeg() -> Finding:

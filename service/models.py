@@ -1,12 +1,15 @@
-"""The weights this service needs, by its settings."""
+"""The weights this service needs, by its settings, and the soundfonts that it can do without."""
 
 from collections.abc import Collection
 
+from pipeline.models.catalogue import soundfonts
 from pipeline.models.store import ModelStore
 from service.db.models import Queue
 from service.settings import Settings
 
 TRANSCRIPTION_MODELS = ("basic-pitch", "swift-f0")
+SOUNDFONTS = soundfonts()
+"""The best first; without any of them notes are played by a plain synthesiser, so that none is needed."""
 
 
 def model_store(settings: Settings) -> ModelStore:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artefacts.drum_sounds import drum_sound, pan_of
+from pipeline.artefacts.limiter import gain, limit
 from pipeline.artefacts.timbres import RATE_HZ, Samples, Tones, loudness, timbre_of
 from pipeline.notes import Instrument, Note
 
@@ -43,12 +44,6 @@ _KEYBOARDS = range(0, 24)
 _AROUND = (3, 1, 4, 0)  # where instruments sit, in turn; bass and voices stay in the centre
 _VOICES = range(52, 55)
 
-# The loudest sample is brought 4 dB above where it may be; what passes the knee is bent towards the ceiling, -1.2 dBFS,
-# which leaves the encoder room.
-_DRIVE = 1.38
-_KNEE = 0.55
-_CEILING = 0.87
-
 
 def write_preview(
     instruments: Sequence[Instrument], duration_s: float, path: Path, on_block: Callable[[], None] = lambda: None
@@ -63,7 +58,8 @@ def write_preview(
         instruments: any number.
         duration_s: length of the song in seconds.
         path: file to write.
-        on_block: called before every sixteen seconds of music; an exception raised by it stops the work.
+        on_block: called before every sixteen seconds of music, which are played twice; an exception raised by it stops
+            the work.
 
     Raises:
         OSError: the file cannot be written.
@@ -77,22 +73,41 @@ def write_preview(
     encoder.set_quality(ENCODER_QUALITY)
     encoder.silence()  # it prints what it does otherwise
     with path.open("wb") as file:
-        for block in _blocks(instruments, n_samples):
-            on_block()
+        for block in _blocks(instruments, n_samples, on_block):
             file.write(encoder.encode(block.tobytes()))
         file.write(encoder.flush())
 
 
-def _blocks(instruments: Sequence[Instrument], n_samples: int) -> Iterator[NDArray[np.int16]]:
-    """The song in order: int16, shape (n, 2)."""
-    gain = _gain(instruments, n_samples)
+def played(
+    instruments: Sequence[Instrument], n_samples: int, on_block: Callable[[], None] = lambda: None
+) -> Iterator[Samples]:
+    """The song in order, at its level: float32, shape (2, n), in blocks of sixteen seconds.
+
+    It is played twice, first for its loudest sample, which is a seventh of the work; ``on_block`` is called before
+    every block of either.
+    """
+    loudest = max(float(np.abs(stereo).max()) for stereo in _mixed(instruments, n_samples, on_block))
+    factor = gain(loudest)
+    for start, stereo in zip(range(0, n_samples, _BLOCK), _mixed(instruments, n_samples, on_block), strict=True):
+        stereo *= factor
+        limit(stereo)
+        yield stereo[:, : n_samples - start]
+
+
+def _mixed(instruments: Sequence[Instrument], n_samples: int, on_block: Callable[[], None]) -> Iterator[Samples]:
+    """The song in order, as loud as it comes: float32, shape (2, block)."""
     player = _Player(instruments)
     for start in range(0, n_samples, _BLOCK):
-        stereo = _PANNING @ player.block(start)
-        stereo *= gain
-        _limit(stereo)
-        stereo = stereo[:, : n_samples - start]
-        if start == 0:
+        on_block()
+        yield _PANNING @ player.block(start)
+
+
+def _blocks(
+    instruments: Sequence[Instrument], n_samples: int, on_block: Callable[[], None]
+) -> Iterator[NDArray[np.int16]]:
+    """As :func:`played`, for the encoder: int16, shape (n, 2)."""
+    for index, stereo in enumerate(played(instruments, n_samples, on_block)):
+        if index == 0:
             stereo = stereo[:, ENCODER_DELAY:]
             faded = stereo[:, :FADE_IN]
             faded *= np.linspace(0, 1, faded.shape[1], dtype=np.float32)
@@ -107,7 +122,7 @@ class _Player:
         self._mix = np.zeros((_PLACES, 2 * _BLOCK), dtype=np.float32)
         self._parts = [
             (instrument, place, [note.start_s for note in instrument.notes])
-            for instrument, place in zip(instruments, _places(instruments), strict=True)
+            for instrument, place in zip(instruments, places(instruments), strict=True)
         ]
 
     def block(self, start: int) -> Samples:
@@ -139,26 +154,12 @@ class _Player:
         return drum_sound(note.pitch) * np.float32(loudness(note.velocity)), _CENTRE + pan_of(note.pitch)
 
 
-def _places(instruments: Sequence[Instrument]) -> list[int]:
-    places = []
+def places(instruments: Sequence[Instrument]) -> list[int]:
+    """Where each sits, from 0 (left) to 4 (right)."""
+    found = []
     turn = 0
     for instrument in instruments:
         central = instrument.is_drum or instrument.program in _BASS_PROGRAMS or instrument.program in _VOICES
-        places.append(_CENTRE if central else _AROUND[turn % len(_AROUND)])
+        found.append(_CENTRE if central else _AROUND[turn % len(_AROUND)])
         turn += not central
-    return places
-
-
-def _gain(instruments: Sequence[Instrument], n_samples: int) -> np.float32:
-    """What brings the loudest sample to the drive.  It is found by playing the song once, a seventh of the work."""
-    player = _Player(instruments)
-    loudest = max(float(np.abs(_PANNING @ player.block(start)).max()) for start in range(0, n_samples, _BLOCK))
-    return np.float32(_DRIVE / loudest if loudest > 0 else 0.0)
-
-
-def _limit(sound: Samples) -> None:
-    """Bend what passes the knee towards the ceiling, in place."""
-    loud = np.abs(sound) > _KNEE
-    over = sound[loud]
-    room = np.float32(_CEILING - _KNEE)
-    sound[loud] = np.sign(over) * (_KNEE + room * np.tanh((np.abs(over) - _KNEE) / room))
+    return found

@@ -6,6 +6,7 @@ is kept, up to a size.
 """
 
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
@@ -24,7 +25,7 @@ from pipeline.errors import AudioLimitExceeded, CorruptAudio
 from pipeline.progress import OnProgress, unheard
 
 _WORKER = Path(__file__).with_name("decode_worker.py")
-_PIPE_BYTES = 1 << 16
+_PIPE_BYTES = 1 << 20  # as much as a reader takes at once, so that it and the process work at the same time
 _MAX_LINE_BYTES = 4096
 _REAP_PAUSE_S = 0.002
 _MAX_WAIT_S = 0.25  # a process that is silent for long can be stopped this soon
@@ -71,6 +72,7 @@ class Child:
         )
         assert self._process.stdout is not None  # noqa: S101  (stdout=PIPE)
         self._pipe = self._process.stdout
+        widen_pipe(self._pipe.fileno())
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pipe, selectors.EVENT_READ)
         self._pending = b""
@@ -98,22 +100,32 @@ class Child:
         Raises:
             AudioLimitExceeded: the process took too long.
         """
-        while b"\n" not in self._pending and len(self._pending) < _MAX_LINE_BYTES and (more := self._receive()):
+        while b"\n" not in self._pending and len(self._pending) < _MAX_LINE_BYTES:
+            self._await_output()
+            if not (more := os.read(self._pipe.fileno(), _MAX_LINE_BYTES)):
+                break
             self._pending += more
         line, _, self._pending = self._pending.partition(b"\n")
         return line
 
-    def read(self, n_bytes: int) -> bytes:
+    def read(self, n_bytes: int) -> bytearray:
         """The next ``n_bytes`` of output; fewer only at its end, none after it.
 
         Raises:
             AudioLimitExceeded: the process took too long.
         """
-        parts = bytearray(self._pending)
-        while len(parts) < n_bytes and (more := self._receive()):
-            parts += more
-        self._pending = bytes(parts[n_bytes:])
-        return bytes(parts[:n_bytes])
+        out = bytearray(n_bytes)
+        pending, self._pending = self._pending[:n_bytes], self._pending[n_bytes:]
+        out[: len(pending)] = pending
+        n_read = len(pending)
+        with memoryview(out) as view:
+            while n_read < n_bytes:
+                self._await_output()
+                if not (more := os.readv(self._pipe.fileno(), [view[n_read:]])):
+                    break
+                n_read += more
+        del out[n_read:]
+        return out
 
     def finish(self) -> int:
         """Wait for the process, whose output has ended, and return its exit status.
@@ -142,8 +154,8 @@ class Child:
         written = os.pread(self._stderr.fileno(), MAX_WRITTEN_BYTES, 0)  # a seek would move where it writes
         return written.decode("utf-8", "replace")
 
-    def _receive(self) -> bytes:
-        """Some output as soon as there is any; none when it has ended."""
+    def _await_output(self) -> None:
+        """Wait until there is some output, or it has ended."""
         self._on_progress(self.done)
         self._wait_on()
         while not self._selector.select(max(0.0, min(self._left_s(), _MAX_WAIT_S))):
@@ -151,7 +163,6 @@ class Child:
                 raise self._too_slow()
             self._on_progress(self.done)
         self._last_waited = time.monotonic()
-        return os.read(self._pipe.fileno(), _PIPE_BYTES)
 
     def _reap(self) -> None:
         """Collect the exit status and the processor time used."""
@@ -181,3 +192,10 @@ class Child:
         # Of a group that has ended nothing is left, or zombies, which macOS lets nobody signal (PermissionError).
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def widen_pipe(descriptor: int) -> None:
+    """Let a pipe hold :data:`_PIPE_BYTES` where the system can (Linux); it is 64 KiB by itself."""
+    if set_size := getattr(fcntl, "F_SETPIPE_SZ", None):
+        with contextlib.suppress(OSError):  # more than an ordinary user may have in all
+            fcntl.fcntl(descriptor, set_size, _PIPE_BYTES)

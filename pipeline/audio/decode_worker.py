@@ -13,13 +13,16 @@ import json
 import os
 import resource
 import sys
+import types
+from typing import Any
 
 NOT_READABLE = 66  # libsndfile cannot open it, or would not read all of it; nothing was written
 BROKE_OFF = 65  # decoding failed in the middle; what was written is good
 MAX_WRITTEN_BYTES = 1 << 20  # to files, of which there is one: stderr
 
 _MAX_FILES = 32
-_BLOCK_FRAMES = 4096  # a frame of FLAC: what comes before a damaged one still gets out
+_BLOCK_FRAMES = 1 << 15
+_BLOCK_FRAMES_OF_FLAC = 4096  # one of its own frames: what comes before a damaged one still gets out
 _UNKNOWN_FRAMES = 1 << 62  # and more, says libsndfile of a FLAC that was written to a pipe
 
 
@@ -39,11 +42,29 @@ def take_limits(cpu_s: int, memory_bytes: int) -> None:
         resource.setrlimit(bound, (value, value))
 
 
+class _Unused(types.ModuleType):
+    """Stands for a package that is only named in type annotations."""
+
+    def __getattr__(self, name: str) -> Any:
+        return list
+
+
+def _soundfile() -> Any:
+    """The package soundfile, without numpy if that goes: 0.05 s instead of 0.2, and we read into plain buffers."""
+    sys.modules["numpy"] = _Unused("numpy")
+    try:
+        import soundfile
+    except (ImportError, AttributeError, TypeError):
+        del sys.modules["numpy"]
+        import soundfile
+    return soundfile
+
+
 def decode(path: str, float64_for: list[str]) -> int:
     """Write a file's samples to stdout; the exit status."""
-    import soundfile  # a tenth of a second, which becoming ffmpeg does not need
+    soundfile = _soundfile()  # not at the top: becoming ffmpeg does not need it
 
-    class Stream(soundfile.SoundFile):  # type: ignore[misc]
+    class Stream(soundfile.SoundFile):  # type: ignore[misc, name-defined]
         """Read from start to end: without the seek after every block, which fails at the end of some FLACs."""
 
         def seekable(self) -> bool:
@@ -66,11 +87,12 @@ def decode(path: str, float64_for: list[str]) -> int:
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
     sample, sample_bytes = ("float64", 8) if file.subtype in float64_for else ("float32", 4)
     frame_bytes = sample_bytes * file.channels
-    block = memoryview(bytearray(_BLOCK_FRAMES * frame_bytes))
+    block_frames = _BLOCK_FRAMES_OF_FLAC if file.format == "FLAC" else _BLOCK_FRAMES
+    block = memoryview(bytearray(block_frames * frame_bytes))
     left = file.frames
     try:
         # Never ask for more than is left: libFLAC would take a tag at the end of the file for a broken frame.
-        while left and (n := file.buffer_read_into(block[: min(_BLOCK_FRAMES, left) * frame_bytes], sample)):
+        while left and (n := file.buffer_read_into(block[: min(block_frames, left) * frame_bytes], sample)):
             sys.stdout.buffer.write(block[: n * frame_bytes])
             left -= n
     except (soundfile.LibsndfileError, MemoryError):

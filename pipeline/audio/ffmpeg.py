@@ -124,7 +124,12 @@ def start(
 
 def complaints(child: Child) -> list[str]:
     """The errors that a process of :func:`start` reported, but for the pictures it was kept from looking at."""
-    return [line for line in child.errors().splitlines() if not _NOT_LISTED.search(line)]
+    return real_errors(child.errors())
+
+
+def real_errors(said: str) -> list[str]:
+    """The lines of what an ffmpeg reported that are not about decoders which it was kept from using."""
+    return [line for line in said.splitlines() if not _NOT_LISTED.search(line)]
 
 
 def check_read_on(complaints: list[str], container: Container) -> None:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from pipeline.audio.info import AudioInfo
 from pipeline.audio.limits import DecodeLimits
 from pipeline.audio.probe import check_file
-from pipeline.audio.resample import StreamResampler
 from pipeline.audio.stream import AudioStream, open_audio
 from pipeline.conversion.dither import Quantiser
 from pipeline.conversion.encoder import Coding, Encoder
 from pipeline.conversion.formats import Target
-from pipeline.conversion.tags import Tags, build_head, reading_tags
+from pipeline.conversion.rates import resamplers
+from pipeline.conversion.tags import Tags, build_comments, build_head, reading_tags
 from pipeline.errors import InvalidSpan
 
 Samples = NDArray[Any]
@@ -117,7 +117,7 @@ def convert(
         head, has_cover = _write_head(reader.tags(), spec.name, Path(head_folder, "tags.flac"))
         unfinished = Path(folder, f"audio{spec.suffix}")
         with Encoder(coding, unfinished, head=head, has_cover=has_cover, tick=progress.tick) as encoder:
-            steps = _steps(stream, coding.rate_hz, tempo)
+            steps = _steps(stream, coding, tempo)
             n_samples = _feed(encoder, _processed(_cut(stream, span_ms), steps), _rounding(info, coding, bool(steps)))
             encoder.finish()
         unfinished.replace(out)
@@ -177,7 +177,7 @@ def _write_head(tags: Tags, format_name: str, path: Path) -> tuple[Path | None, 
     if not tags:
         return None, False
     in_comment = format_name in _COVER_IN_COMMENT
-    path.write_bytes(build_head(tags, cover_in_comment=in_comment))
+    path.write_bytes(build_comments(tags) if in_comment else build_head(tags))
     return path, tags.cover is not None and not in_comment
 
 
@@ -203,18 +203,15 @@ def _cut(stream: AudioStream, span_ms: tuple[int, int] | None) -> Iterator[Sampl
         )
 
 
-def _steps(stream: AudioStream, rate_hz: int, tempo: float) -> list[_Step]:
+def _steps(stream: AudioStream, coding: Coding, tempo: float) -> list[_Step]:
     """What changes the samples on their way; stretching, the slowest, at the lower of the two rates."""
-    own_hz, channels = stream.info.rate_hz, stream.channels
-    steps: list[_Step] = []
-    is_wide = stream.is_wide and tempo == 1.0
-    if rate_hz != own_hz:
-        dtype = "float64" if is_wide else "float32"
-        steps.append(StreamResampler(own_hz, rate_hz, channels, None, quality="VHQ", dtype=dtype))
+    own_hz, rate_hz, channels = stream.info.rate_hz, coding.rate_hz, stream.channels
+    dtype = "float64" if stream.is_wide and tempo == 1.0 else "float32"
+    steps: list[_Step] = [*resamplers(own_hz, rate_hz, channels, exact=coding.format.is_lossless, dtype=dtype)]
     if tempo != 1.0:
         from pipeline.conversion.stretch import Stretcher
 
-        steps.insert(0 if own_hz < rate_hz else len(steps), Stretcher(min(own_hz, rate_hz), channels, tempo, None))
+        steps.insert(0 if own_hz < rate_hz else len(steps), Stretcher(min(own_hz, rate_hz), channels, tempo))
     return steps
 
 

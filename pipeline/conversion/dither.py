@@ -44,7 +44,9 @@ class Quantiser:
         np.clip(scaled, -full_scale, full_scale - 1, out=scaled)
         if self._bits == 16:
             return scaled.astype(np.int16)
-        return scaled.astype(np.int32) << (32 - self._bits)
+        integers = scaled.astype(np.int32)
+        integers <<= 32 - self._bits
+        return integers
 
     def _noise(self, n: int) -> NDArray[np.float32]:
         """The difference of two uniform numbers of 16 bits each."""

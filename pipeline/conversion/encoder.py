@@ -6,7 +6,6 @@ MP3's Xing and LAME tag, a FLAC's digest, a WebM's cues.
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import selectors
@@ -22,12 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pipeline.audio import ffmpeg
+from pipeline.audio.child import widen_pipe
 from pipeline.conversion.formats import OPUS_RATE_HZ, Format
 from pipeline.errors import EncoderMissing
 
 _MAX_WAIT_S = 0.25  # who asks to stop is heard this soon
-_PIPE_BYTES = 1 << 20  # Linux: a block of ours, so that it encodes one while we make the next
-_MAX_COMPLAINT = 2000
+_MAX_COMPLAINT_BYTES = 4000
 _FLAC_32_SINCE = 6  # the release of ffmpeg that learned to write FLAC of 32 bits; before, it wrote 24 for them
 _PCM_DECODERS = "pcm_s16le,pcm_s32le,pcm_f32le"
 _VERSION = re.compile(r"^ffmpeg version n?(\d+)\.")
@@ -220,7 +220,8 @@ class Encoder:
                 self._tick()
 
     def _said(self) -> str:
-        return os.pread(self._stderr.fileno(), _MAX_COMPLAINT, 0).decode("utf-8", "replace").strip()
+        said = os.pread(self._stderr.fileno(), _MAX_COMPLAINT_BYTES, 0).decode("utf-8", "replace")
+        return "; ".join(ffmpeg.real_errors(said))
 
     def _failure(self) -> OSError:
         said = self._said()
@@ -231,20 +232,14 @@ class Encoder:
         return OSError(f"{self._path.name} cannot be written: ffmpeg ended with {self._process.returncode}: {said}")
 
 
-def widen_pipe(descriptor: int) -> None:
-    """Let a pipe hold a block, where the system can (Linux): two processes work at once then, and not in turn."""
-    if set_size := getattr(fcntl, "F_SETPIPE_SZ", None):
-        with contextlib.suppress(OSError):  # more than an ordinary user's share
-            fcntl.fcntl(descriptor, set_size, _PIPE_BYTES)
-
-
 def _arguments(coding: Coding, path: Path, *, head: Path | None, has_cover: bool) -> list[str]:
     """ffmpeg's command line; it may open pipes and files only, and decode nothing but samples."""
     guard = ["-protocol_whitelist", "file,pipe", "-codec_whitelist", _PCM_DECODERS]
-    tags = [*guard, "-f", "flac", "-i", f"file:{head.absolute()}"] if head else []
+    kind = "ffmetadata" if coding.format.name == "ogg" else "flac"
+    tags = [*guard, "-f", kind, "-i", f"file:{head.absolute()}"] if head else []
     picture = ["-map", "1:v:0", "-c:v", "copy", "-disposition:v:0", "attached_pic"] if has_cover else []
     return [
-        *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error"),
+        *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+error"),
         *(*guard, *coding.input_options(), "-i", "pipe:0", *tags),
         *("-map", "0:a", *picture, "-map_metadata", "1" if head else "-1", "-map_chapters", "-1"),
         *(*coding.output_options(), "-fflags", "+bitexact", "-flags:a", "+bitexact", f"file:{path.absolute()}"),

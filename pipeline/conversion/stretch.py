@@ -1,31 +1,42 @@
 """Another speed at the same pitch: a phase vocoder that keeps phases together and attacks whole."""
 
-from collections import deque
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
-from pipeline.conversion.attacks import AttackFinder
+from pipeline.conversion.attacks import Attack
+from pipeline.conversion.time_map import TimeMap
 
 Samples = NDArray[np.float32]
-Spectra = NDArray[np.complex128]
+Spectra = NDArray[np.complex64]
 
 MIN_TEMPO, MAX_TEMPO = 0.25, 4.0
+
 _WINDOW_S = 4096 / 44_100
-_OVERLAP = 4
-_NEW_POWER = 4.0
-_RUN = 64  # frames whose spectra are computed at once
+_OVERLAP = 4  # windows over each sample
+_SQUARES = 1.5  # sum of the squares of so many Hann windows
+_NEW_POWER = 4.0  # times the power before it, from which the sound in a bin is the attack's own
+_BLOCK_SAMPLES = 1 << 16  # what is worked on at once, however the audio comes
+_NEIGHBOURS = 2  # bins on each side that a peak is higher than
+_TINY = np.float32(1e-30)
 
 
 class Stretcher:
     """Changes the speed of audio that comes in blocks, and not its pitch.
 
+    All blocks together give exactly ``round(n / tempo)`` samples for ``n`` pushed; what is at the time ``t`` comes out
+    at ``t / tempo``.  The channels keep their phases to each other.  The same audio gives the same samples, however it
+    is cut into blocks.  Memory does not grow with the audio.
+
     Args:
         rate_hz: sample rate in Hz.
-        channels: number of channels; they stay in phase with each other.
-        tempo: how many times faster, 0.25-4.0.
+        channels: number of channels.
+        tempo: how many times faster, from :data:`MIN_TEMPO` to :data:`MAX_TEMPO`.
+
+    Raises:
+        ValueError: the tempo is out of range.
     """
 
     def __init__(self, rate_hz: int, channels: int, tempo: float) -> None:
@@ -34,133 +45,125 @@ class Stretcher:
         self._tempo = tempo
         self._size = 1 << round(np.log2(_WINDOW_S * rate_hz))
         self._hop = self._size // _OVERLAP
-        self._window = np.hanning(self._size + 1)[:-1]
-        self._attacks = AttackFinder(rate_hz)
-        self._anchors: deque[int] = deque()
-        self._last_anchor: int | None = None
-        self._before: Spectra | None = None
-        self._new: NDArray[np.bool_] | None = None
-        self._n_in = 0
-        self._n_out = 0
-        self._frame = 0
-        self._start = -2 * self._size
-        self._input = np.zeros((channels, 2 * self._size), dtype=np.float32)
-        self._sum = np.zeros((channels, self._size))
+        self._window = np.hanning(self._size + 1)[:-1].astype(np.float32)
+        self._map = TimeMap(tempo, self._size, rate_hz, channels)
+        self._waiting = np.zeros((channels, 0), dtype=np.float32)
+        self._n_in = self._n_out = 0
+        self._at = 0  # the next window's place in the output
+        self._start = -4 * self._size  # of what is kept of the input
+        self._input = np.zeros((channels, 4 * self._size), dtype=np.float32)
+        self._before: Spectra = np.zeros((channels, self._size // 2 + 1), dtype=np.complex64)
+        self._attack: Attack | None = None
+        self._own: NDArray[np.bool_] = np.zeros(self._size // 2 + 1, dtype=bool)
+        self._sum = np.zeros((channels, self._size), dtype=np.float32)
 
     def push(self, block: Samples) -> Samples:
-        self._n_in += block.shape[1]
-        self._input = np.concatenate([self._input, block], axis=1)
-        self._add_anchors(self._attacks.push(block))
-        return self._play(None)
+        """Take the next samples and return those that are ready.
+
+        Args:
+            block: float32, shape (channels, n).
+
+        Returns:
+            float32, shape (channels, m); m may be 0.
+        """
+        self._waiting = np.concatenate([self._waiting, block], axis=1)
+        ready = [self._waiting[:, :0]]
+        while self._waiting.shape[1] >= _BLOCK_SAMPLES:
+            self._take(self._waiting[:, :_BLOCK_SAMPLES])
+            self._waiting = self._waiting[:, _BLOCK_SAMPLES:]
+            end = self._start + self._input.shape[1]
+            ready.append(self._played(lambda at, end=end: self._map.is_known(at) and self._map.reach(at) <= end))
+        return np.concatenate(ready, axis=1)
 
     def finish(self) -> Samples:
+        """The samples still to come: float32, shape (channels, m).  Call it once, after the last :meth:`push`."""
+        self._take(self._waiting)
+        self._map.finish()
         n_out = round(self._n_in / self._tempo)
-        self._add_anchors(self._attacks.finish())
-        pad = 4 * self._size
-        self._input = np.pad(self._input, ((0, 0), (0, pad)))
-        return self._play(n_out)
+        last = n_out + self._size // 2
+        silence = round(self._map.reach(last + self._hop)) - self._start
+        self._input = np.pad(self._input, ((0, 0), (0, silence)))
+        return self._played(lambda at: at < last, n_out - self._n_out)
 
-    def __enter__(self) -> Self:
-        return self
+    def _take(self, block: Samples) -> None:
+        self._n_in += block.shape[1]
+        self._input = np.concatenate([self._input, block], axis=1)
+        self._map.push(block)
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        pass
-
-    def _add_anchors(self, found: list[int]) -> None:
-        for at in found:
-            last = self._last_anchor
-            if last is None or min(at - last, (at - last) / self._tempo) >= self._size:
-                self._anchors.append(at)
-                self._last_anchor = at
-
-    def _position(self, at: int) -> tuple[int, int | None]:
-        half = self._size // 2
-        steady = at * self._tempo
-        while self._anchors and at > self._anchors[0] / self._tempo + half:
-            # past it
-            anchor = self._anchors[0]
-            nxt = self._anchors[1] if len(self._anchors) > 1 else None
-            if steady < anchor + half and not (nxt is not None and at >= nxt / self._tempo - half):
-                return anchor + half, None
-            self._anchors.popleft()
-        if self._anchors:
-            anchor = self._anchors[0]
-            there = anchor / self._tempo
-            if at >= there - half:
-                return round(anchor + at - there), anchor
-            return round(min(steady, anchor - half)), None
-        return round(steady), None
-
-    def _play(self, n_out: int | None) -> Samples:
-        ready = []
-        end = self._start + self._input.shape[1]
-        horizon = self._attacks.known if n_out is None else None
-        while True:
-            at = self._frame * self._hop
-            if n_out is not None:
-                if at - self._size // 2 >= n_out:
-                    break
-            elif at * self._tempo + 2 * self._size > min(end, horizon):
-                break
-            ready.append(self._step(at))
-            self._frame += 1
-        keep = int(min(self._frame * self._hop * self._tempo, end)) - 2 * self._size
-        if keep > self._start:
-            self._input = self._input[:, keep - self._start :]
-            self._start = keep
-        out = np.concatenate(ready, axis=1) if ready else np.zeros((self._input.shape[0], 0))
-        skip = 0
-        if self._n_out == 0 and ready:
-            pass
-        first = (self._frame - len(ready)) * self._hop - self._size // 2
-        if first < 0:
-            out = out[:, -first:]
-        if n_out is not None:
-            out = out[:, : n_out - self._n_out]
+    def _played(self, is_ready: Callable[[int], bool], most: int | None = None) -> Samples:
+        """The samples of all windows that are ready, at most so many; what they leave of the input is forgotten."""
+        first = self._at - self._size // 2
+        places = []
+        while is_ready(self._at):
+            places.append(self._map.place(self._at))
+            self._at += self._hop
+        if not places:
+            return self._input[:, :0]
+        spectra = self._turned(places)
+        frames = scipy.fft.irfft(spectra, self._size) * (self._window / np.float32(_SQUARES))
+        sound = np.zeros((self._sum.shape[0], len(places) * self._hop + self._size - self._hop), dtype=np.float32)
+        sound[:, : self._sum.shape[1]] = self._sum
+        for index in range(len(places)):
+            sound[:, index * self._hop : index * self._hop + self._size] += frames[index]
+        done = len(places) * self._hop
+        self._sum = sound[:, done:]
+        self._forget()
+        out = sound[:, max(0, -first) : done][:, :most]
         self._n_out += out.shape[1]
-        return out.astype(np.float32)
+        return out
 
-    def _spectrum(self, centre: int) -> Spectra:
-        first = centre - self._size // 2 - self._start
-        return np.fft.rfft(self._input[:, first : first + self._size] * self._window)
+    def _forget(self) -> None:
+        # A window is never taken from further back than where an even speed would have it by half a window, or, after
+        # an attack, by three halves at the highest tempo; what is compared with it begins a window earlier.
+        unused = round(self._at * self._tempo) - 4 * self._size - self._start
+        if unused > 0:
+            self._input = self._input[:, unused:]
+            self._start += unused
 
-    def _step(self, at: int) -> NDArray[np.float64]:
-        centre, anchor = self._position(at)
-        now = self._spectrum(centre)
-        if self._before is not None:
-            earlier = self._spectrum(centre - self._hop)
-            turn = np.sum(self._before * earlier.conj(), axis=0)
-            power = np.sum(now.real**2 + now.imag**2, axis=0)
-            turn = turn[_nearest_peak(power)]
-            size = np.abs(turn)
-            turn = np.where(size > 1e-20, turn / np.maximum(size, 1e-20), 1.0)
-            if anchor is not None:
-                if self._new is None:
-                    struck = np.sum(np.abs(self._spectrum(anchor + self._size // 8)) ** 2, axis=0)
-                    before = np.sum(np.abs(self._spectrum(anchor - self._size // 2)) ** 2, axis=0)
-                    self._new = struck > _NEW_POWER * before
-                turn[self._new] = 1.0
-            else:
-                self._new = None
-            now = now * turn
-        self._before = now
-        self._sum[:, :] += np.fft.irfft(now, self._size) * self._window / (0.375 * _OVERLAP)
-        done = self._sum[:, : self._hop].copy()
-        self._sum[:, : -self._hop] = self._sum[:, self._hop :]
-        self._sum[:, -self._hop :] = 0
-        return done
+    def _spectra(self, centres: list[int]) -> Spectra:
+        """Of the input around some samples: complex64, shape (len(centres), channels, bins)."""
+        starts = np.array(centres) - self._size // 2 - self._start
+        frames = np.lib.stride_tricks.sliding_window_view(self._input, self._size, axis=1)[:, starts]
+        spectra: Spectra = scipy.fft.rfft(frames.transpose(1, 0, 2) * self._window)
+        return spectra
+
+    def _turned(self, places: list[tuple[int, Attack | None]]) -> Spectra:
+        """The spectra at these places of the input, turned so that each continues the one before it."""
+        spectra = self._spectra([centre for centre, _ in places])
+        earlier = self._spectra([centre - self._hop for centre, _ in places])
+        peaks = _nearest_peaks(np.sum(spectra.real**2 + spectra.imag**2, axis=1))
+        for index, (_, attack) in enumerate(places):
+            # By how much what was played last is ahead of what came before this window in the input.
+            ahead = np.sum(self._before * earlier[index].conj(), axis=0)[peaks[index]]
+            size = np.abs(ahead)
+            turn = np.where(size > _TINY, ahead / np.maximum(size, _TINY), np.complex64(1))
+            if attack is not None:
+                if attack != self._attack:
+                    self._own = self._of_attack(attack)
+                turn[self._own] = 1
+            self._attack = attack
+            spectra[index] *= turn
+            self._before = spectra[index]
+        return spectra
+
+    def _of_attack(self, attack: Attack) -> NDArray[np.bool_]:
+        """Which bins of the spectra around an attack hold its own sound, rather than one that goes on through it."""
+        before, after = self._spectra([attack.at - self._size // 2, attack.at + self._size // 8])
+        power_before, power_after = (np.sum(one.real**2 + one.imag**2, axis=0) for one in (before, after))
+        own: NDArray[np.bool_] = power_after > _NEW_POWER * power_before
+        return own
 
 
-def _nearest_peak(power: NDArray[np.float64]) -> NDArray[np.intp]:
-    padded = np.pad(power, 2, constant_values=-1.0)
-    n = len(power)
-    is_peak = np.ones(n, dtype=bool)
-    for shift in (0, 1, 3, 4):
-        is_peak &= power >= padded[shift : shift + n]
-    peaks = np.flatnonzero(is_peak)
-    if len(peaks) == 0:
-        return np.arange(n)
-    borders = (peaks[1:] + peaks[:-1] + 1) // 2
-    return peaks[np.searchsorted(borders, np.arange(n), side="right")]
+def _nearest_peaks(power: NDArray[np.float32]) -> NDArray[np.intp]:
+    """For every bin the peak that it belongs to: shape as ``power``, (n, bins)."""
+    n, n_bins = power.shape
+    padded = np.pad(power, ((0, 0), (_NEIGHBOURS, _NEIGHBOURS)), constant_values=-1.0)
+    is_peak = np.ones(power.shape, dtype=bool)
+    for shift in range(1, _NEIGHBOURS + 1):
+        is_peak &= power >= padded[:, _NEIGHBOURS - shift : _NEIGHBOURS - shift + n_bins]
+        is_peak &= power >= padded[:, _NEIGHBOURS + shift : _NEIGHBOURS + shift + n_bins]
+    bins = np.arange(n_bins)
+    below = np.maximum.accumulate(np.where(is_peak, bins, -n_bins), axis=1)
+    above = np.minimum.accumulate(np.where(is_peak, bins, 2 * n_bins)[:, ::-1], axis=1)[:, ::-1]
+    nearest: NDArray[np.intp] = np.where(bins - below <= above - bins, below, above)
+    return nearest

@@ -2,11 +2,12 @@
 
 Both ways go through the head of a FLAC file, which holds them in plain binary (RFC 9639, section 8): ffmpeg writes one
 of what it finds in the source, in a process of its own; what is good of it is put into another one, which the encoder
-reads as its second input.  So no text has to be escaped, and no picture is decoded outside that process.
+reads as its second input.  So text passes as it is, and no picture is decoded outside that process.
 """
 
 import base64
 import contextlib
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,20 +25,23 @@ MAX_VALUE_BYTES = 1 << 16  # the longest songs' lyrics are a tenth of that
 MAX_TAGS = 100
 
 _MAX_HEAD_BYTES = 24 << 20
+_BLOCK_BYTES = 1 << 16
 _STREAMINFO, _VORBIS_COMMENT, _PICTURE = 0, 4, 6
 _FRONT_COVER = 3  # picture type, as in ID3v2.4 section 4.14
 _MAGIC = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 # What speaks of the source file and would be wrong, or odd, of another.
 _JUNK = frozenset(
     (
-        *("encoder", "encoded_by", "encoded-by", "encoder_settings", "encoding_settings", "encoding", "tool", "software"),
-        *("major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "creation_time", "language"),
-        *("duration", "length", "tlen", "tsse", "tsiz", "tdly", "filesize", "bps", "number_of_frames"),
-        *("number_of_bytes", "itunsmpb", "itunnorm", "itunpgap", "gapless_playback", "waveformatextensible_channel_mask"),
-        *("metadata_block_picture", "coverart", "coverartmime", "cuesheet", "time_reference", "umid", "coding_history"),
-        *("wm/encodingtime", "wmfsdkversion", "wmfsdkneeded", "isvbr", "device_conformance_template", "deviceconformancetemplate"),
+        *("encoder", "encoded_by", "encoded-by", "encoder_settings", "encoding_settings", "encoding", "tool"),
+        *("software", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "language"),
+        *("creation_time", "duration", "length", "tlen", "tsse", "tsiz", "tdly", "filesize", "bps", "isvbr"),
+        *("number_of_frames", "number_of_bytes", "itunsmpb", "itunnorm", "itunpgap", "gapless_playback"),
+        *("waveformatextensible_channel_mask", "metadata_block_picture", "coverart", "coverartmime", "cuesheet"),
+        *("time_reference", "umid", "coding_history", "wm/encodingtime", "wmfsdkversion", "wmfsdkneeded"),
+        "deviceconformancetemplate",
     )
-)  # fmt: skip
+)
+_SPECIAL = re.compile(r"[=;#\\\n]")  # to ffmetadata
 _JUNK_STARTS = ("_statistics", "id3v2_priv.", "wm/provider", "wm/uniquefile", "com.apple.", "bpm_detect")
 
 
@@ -84,9 +88,11 @@ class TagReader:
                 self._child = self._start(with_cover=False)
             with contextlib.suppress(AudioError):
                 self._child.allow(self._limits.header_timeout_s)
-                head = self._child.read(_MAX_HEAD_BYTES)
-                if head and not self._child.read(1) and self._child.finish() == 0:
-                    return parse_head(head)
+                head = bytearray()
+                while len(head) < _MAX_HEAD_BYTES and (more := self._child.read(_BLOCK_BYTES)):
+                    head += more
+                if head and not more and self._child.finish() == 0:
+                    return parse_head(bytes(head))
         return Tags()
 
     def close(self) -> None:
@@ -151,26 +157,36 @@ def parse_head(data: bytes) -> Tags:
     return Tags(tuple(pairs[:MAX_TAGS]), covers[0][1] if covers else None)
 
 
-def build_head(tags: Tags, *, cover_in_comment: bool) -> bytes:
-    """A FLAC file of no audio that holds the tags; the cover as a picture, or in a comment as Ogg files have it."""
-    comments = list(tags.pairs)
-    blocks = []
-    if tags.cover is not None:
-        picture = _build_picture(tags.cover)
-        if cover_in_comment:
-            comments.append(("METADATA_BLOCK_PICTURE", base64.b64encode(picture).decode()))
-        else:
-            blocks.append((_PICTURE, picture))
-    entries = [f"{name}={value}".encode() for name, value in comments]
+def build_head(tags: Tags) -> bytes:
+    """A FLAC file of no audio that holds tags and cover."""
+    entries = [f"{name}={value}".encode() for name, value in tags.pairs]
     comment_block = struct.pack("<II", 0, len(entries)) + b"".join(struct.pack("<I", len(e)) + e for e in entries)
     # 4096 samples a block, 44.1 kHz, 2 channels, 16 bits, no length, no digest
     info = struct.pack(">HH6sQ16s", 4096, 4096, bytes(6), 44_100 << 44 | 1 << 41 | 15 << 36, bytes(16))
-    blocks = [(_STREAMINFO, info), (_VORBIS_COMMENT, comment_block), *blocks]
+    blocks = [(_STREAMINFO, info), (_VORBIS_COMMENT, comment_block)]
+    if tags.cover is not None:
+        blocks.append((_PICTURE, _build_picture(tags.cover)))
     last = len(blocks) - 1
     return b"fLaC" + b"".join(
         bytes([kind | (0x80 if i == last else 0)]) + len(block).to_bytes(3, "big") + block
         for i, (kind, block) in enumerate(blocks)
     )
+
+
+def build_comments(tags: Tags) -> bytes:
+    """The same for Ogg, which has its cover in a comment: a file of ffmpeg's ffmetadata format.
+
+    From a FLAC ffmpeg would not take that comment for one.
+    """
+    pairs = list(tags.pairs)
+    if tags.cover is not None:
+        pairs.append(("METADATA_BLOCK_PICTURE", base64.b64encode(_build_picture(tags.cover)).decode()))
+    lines = [f"{_escaped(name)}={_escaped(value)}\n" for name, value in pairs]
+    return "".join([";FFMETADATA1\n", *lines]).encode()
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\g<0>", text)
 
 
 def _parse_comments(block: bytes) -> Iterator[tuple[str, str]]:

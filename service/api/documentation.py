@@ -24,7 +24,9 @@ from litestar.types.internal_types import PathParameterDefinition
 from service.api.documented_errors import DIALECTS, OF_BODIES, OF_POSTS, Dialect, components, makes_something
 from service.api.documented_files import DOWNLOADS, EVENTS, document_download, document_events
 from service.api.documented_links import add_links
+from service.api.documented_musicgpt import document_musicgpt, tighten_musicgpt_schemas
 from service.api.documented_requests import document_request, tighten_schemas
+from service.musicgpt.wire import Conversion, Results
 from service.native.wire import Progress
 
 Json = dict[str, Any]
@@ -131,6 +133,7 @@ def complete(generated: Json) -> Json:
         _name_bodies(operation, schemas)
     _flatten_nullables(document)
     tighten_schemas(schemas)
+    tighten_musicgpt_schemas(schemas, _inline_schema(Conversion), _inline_schema(Results))
     for path, method, operation in operations(document):
         _drop_framework_error(operation)
         _describe_success(operation)
@@ -144,6 +147,7 @@ def complete(generated: Json) -> Json:
         if (dialect := _dialect(path)) is not None:
             _add_errors(operation, dialect, path, schemas)
         document_request(operation)
+        document_musicgpt(operation)
         _add_examples(operation, schemas)
         add_links(operation)
         operation["responses"] = dict(sorted(operation["responses"].items()))

@@ -1,6 +1,7 @@
 """The error answers of each dialect as the document shows them, with an example of each."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -74,6 +75,10 @@ ERRORS = {
 _OUTSIDE = DocumentedError(  # of downloads only
     errors.RangeNotSatisfiable, "The range lies outside the file.", errors.RangeNotSatisfiable(1024).message
 )
+_NOT_OFFERED = DocumentedError(  # of one dialect only
+    errors.NotOffered, "An endpoint of the vendor's that is not offered here; the message names those that are.",
+    "conversionType REMIX is not offered here; there is AUDIO_TO_MIDI, FILE_CONVERT, EXTRACTION.",
+)  # fmt: skip
 OF_BODIES = {400, 402, 413}  # what only a request with a body can be answered
 OF_POSTS = {errors.Draining.code, 409}  # what only a request that makes something can be answered
 _KIE_CODES = (200, *ERRORS)
@@ -86,6 +91,8 @@ def error_of(status: int) -> DocumentedError:
     """The error that is answered with an HTTP status, or a code."""
     if status == errors.RangeNotSatisfiable.code:
         return _OUTSIDE
+    if status == errors.NotOffered.code:
+        return _NOT_OFFERED
     return ERRORS[status]
 
 
@@ -107,6 +114,8 @@ class Dialect:
         known: the statuses they can answer.
         envelope_codes: name of the schema of an envelope's ``code``, where HTTP 200 can carry an error.
         envelope_errors: the codes of errors that come with HTTP 200.
+        of_all: statuses that each operation can answer, whatever it takes.
+        of_some: further ones, by operation id.
     """
 
     prefixes: tuple[str, ...]
@@ -117,6 +126,8 @@ class Dialect:
     known: tuple[int, ...]
     envelope_codes: str | None = None
     envelope_errors: tuple[int, ...] = ()
+    of_all: tuple[int, ...] = ()
+    of_some: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def response_name(self, status: int) -> str:
         """Name of the documented answer with this status."""
@@ -124,7 +135,7 @@ class Dialect:
 
     def statuses(self, operation: Json, path: str) -> list[int]:
         """The error statuses that an operation can answer with."""
-        wanted = {500, 503}
+        wanted = {500, 503, *self.of_all, *self.of_some.get(operation["operationId"], ())}
         if operation.get("security"):
             wanted |= {401, 429}
         if "requestBody" in operation:
@@ -165,8 +176,10 @@ _KIE = Dialect(
     envelope_errors=tuple(code for code in ERRORS if code not in _KIE_REAL),
 )  # fmt: skip
 _MUSICGPT = Dialect(
-    ("/api/public/v1/",), "musicGpt", "MusicGpt", "MusicGptError", "application/json", _PROBLEM_STATUSES
-)
+    ("/api/public/v1/",), "musicGpt", "MusicGpt", "MusicGptError", "application/json", (*_PROBLEM_STATUSES, 501),
+    of_all=(400, 404),
+    of_some={"musicGptById": (501,)},
+)  # fmt: skip
 NATIVE = Dialect(("/v1/", "/files/"), "", "Problem", "Problem", "application/problem+json", _PROBLEM_STATUSES)
 
 DIALECTS = (_KIE, _UPLOADS, _MUSICGPT, NATIVE)

@@ -18,6 +18,16 @@ _ASKED = {
     "kieGenerateMidi": "kieShowMidi",
     "kieGenerateWav": "kieShowWav",
 }
+_CONVERSIONS = {
+    "musicGptAudioToMidi": "AUDIO_TO_MIDI",
+    "musicGptFileConvert": "FILE_CONVERT",
+    "musicGptExtraction": "EXTRACTION",
+    "musicGptExtractKeyBpm": "KEY_BPM_EXTRACTION",
+    "musicGptKeyBpmExtract": "KEY_BPM_EXTRACTION",
+    "musicGptAudioCutter": "AUDIO_CUTTER",
+    "musicGptAudioSpeedChanger": "AUDIO_SPEED_CHANGER",
+}
+_CONVERSION = "$response.body#/task_id"
 _OF_TASKS = {
     "showTask": "What has become of it.",
     "followTask": "Its progress.",
@@ -51,6 +61,7 @@ def _of_uploads(upload: str) -> tuple[Link, ...]:
         Link(upload, "kieGenerateWav", "Convert the upload.", body=both),
         Link(upload, "kieMakeDownloadUrl", "A short-lived link to it.", body={"url": _URL}),
         Link(upload, "transcribe", "Everything of the upload.", body={"url": _URL}),
+        Link(upload, "musicGptAudioToMidi", "The notes of the upload.", body={"audio_url": _URL}),
         Link(upload, "deleteTask", "Delete the upload.", {"task_id": _TASK_ID}),
     )
 
@@ -69,6 +80,11 @@ LINKS = (
         Link("showTask", target, "One of its stems.", {"task_id": _ID, "name": _STEM_FILE})
         for target in ("downloadFile", "downloadFileHead")
     ),
+    *(
+        Link(asked, "musicGptById", "Poll the task.", {"conversionType": kind, "task_id": _CONVERSION})
+        for asked, kind in _CONVERSIONS.items()
+    ),
+    *(Link(asked, "deleteTask", _OF_TASKS["deleteTask"], {"task_id": _CONVERSION}) for asked in _CONVERSIONS),
     Link("listTasks", "showTask", "The newest.", {"task_id": "$response.body#/tasks/0/id"}),
     Link("listTasks", "listTasks", "The next page.", {"cursor": "$response.body#/next_cursor"}),
 )

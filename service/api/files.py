@@ -19,6 +19,7 @@ from litestar.status_codes import (
     HTTP_307_TEMPORARY_REDIRECT,
 )
 
+from service.api.checks import is_expired
 from service.api.errors import problem_answer
 from service.api.etags import etag_matches
 from service.api.injection import Injected
@@ -136,7 +137,7 @@ async def download(
     if not context.secrets.link_is_ours(file_id, exp, sig) or exp * 1000 <= context.clock.now_ms():
         raise NotFound(GONE)
     found = await context.store.tasks.file(file_id)
-    if found is not None and found[0].name == name:
+    if found is not None and found[0].name == name and not is_expired(found[1], context):
         return await send(request, await file_download(found[0], context))
     if name != STEMS_ZIP:
         raise NotFound(GONE)

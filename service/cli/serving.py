@@ -6,7 +6,7 @@ import os
 import click
 
 from pipeline.memory import keep_freed_memory
-from service.cli.models import ensure_models
+from service.cli.models import ensure_models, ensure_soundfont
 from service.db.models import Queue
 from service.doctor import examine
 from service.logs import configure_logging
@@ -23,6 +23,7 @@ def serve(host: str | None, port: int | None, data_dir: str | None) -> None:
     """Run the service: API and worker, with an embedded database."""
     settings = load_settings(host=host, port=port, data_dir=data_dir)
     ensure_models(settings, needed_models(settings))
+    ensure_soundfont(settings)
     configure_logging(settings.log_format)
     share_metrics(settings.data_dir)  # before they are made, which the next line does
     from service.serve import serve as run_service  # and the HTTP stack, which `doctor` can do without
@@ -57,6 +58,8 @@ def worker(queues: str) -> None:
     settings = load_settings()
     names = _queues(queues)
     ensure_models(settings, models_of_queues(settings, names))
+    if Queue.MIDI in names:
+        ensure_soundfont(settings)
     configure_logging(settings.log_format)
     keep_freed_memory()  # before there are threads
     # As beside `serve`: threads that spin while they wait are slow wherever others use the cores too.

@@ -66,7 +66,12 @@ def _file_convert(fields: Fields, _context: Context) -> Params:
     fields.require("target_format")
     bits = fields.whole("target_bit_depth")
     return {
-        **_target("target_format", fields.text("target_format"), fields.whole("target_sr"), bits or DEFAULT_BITS),
+        **_target(
+            "target_format",
+            fields.text("target_format"),
+            fields.whole("target_sr"),
+            DEFAULT_BITS if bits is None else bits,
+        ),
         "file_id": uuid.uuid4().hex,
     }
 

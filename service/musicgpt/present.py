@@ -137,7 +137,9 @@ def _converted(record: TaskRecord, links: Links) -> Json:
     file = next((file for file in record.files if file.role == "converted"), None)
     promised = _promised(task, links)
     if promised is not None:
-        return {"output_path": promised, "conversion_path": promised if file is not None else ""}
+        is_to_come = task.status in LIVE
+        path = promised if file is not None else ""
+        return {"output_path": promised if is_to_come else path, "conversion_path": path}
     return {"conversion_path": _link(file, task, links)}
 
 

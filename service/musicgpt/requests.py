@@ -13,11 +13,12 @@ from service.api.incoming import scratch_file, stored_source
 from service.api.injection import KeyRequest
 from service.api.wording import shown
 from service.context import Context
-from service.db.models import Dialect, Task, TaskKind
+from service.db.models import Dialect, File, Task, TaskKind
 from service.errors import BadRequest, Invalid, NotFound, NotOffered
 from service.limits import limits_of
 from service.musicgpt.body import FILE_FIELD, Fields, read_body
 from service.musicgpt.endpoints import BY_TYPE, NOT_OFFERED_TYPES, Endpoint
+from service.musicgpt.made_files import made_file, shared_source
 from service.names import clean_name, converted_name
 from service.storage.source_buckets import is_object_address
 from service.store.records import NewTask, TaskRecord
@@ -131,6 +132,8 @@ async def _over_address(new: NewTask, field: str, address: str, caller: Caller, 
         await context.source_buckets.check(field, address)
         new.params["audio_object"] = address
         return await context.store.tasks.create(_with_output(new, address, context).over(None))
+    if (made := await made_file(address, caller.key, context)) is not None:
+        return await _over_made(new, made, field, caller, context)
     track = await track_behind_url(field, address, caller.key, context)
     if track is None:
         new.params["audio_url"] = address
@@ -138,6 +141,18 @@ async def _over_address(new: NewTask, field: str, address: str, caller: Caller, 
     new = _with_output(new, track.file.name, context).over(track)
     _check_span(new, track.track.duration_s, track.file.mime_type)
     return await context.store.tasks.create(new)
+
+
+async def _over_made(new: NewTask, file: File, field: str, caller: Caller, context: Context) -> Task:
+    task_id = caller.task_id or uuid.uuid4().hex
+    async with shared_source(file, field, task_id=task_id, context=context) as source:
+        new = replace(
+            _with_output(new, file.name, context),
+            task_id=task_id,
+            source_track_id=str(uuid.uuid4()),
+            source=source,
+        )
+        return await context.store.tasks.create(new)
 
 
 def _with_output(new: NewTask, source_name: str, context: Context) -> NewTask:

@@ -63,13 +63,24 @@ async def extraction(request: KeyRequest, context: Injected) -> wire.Accepted:
 
 
 @post(
-    ["/extract_key_bpm", "/KeyBpmExtract"],
+    "/extract_key_bpm",
     status_code=HTTP_200_OK,
     summary="Find the key and the tempo of audio",
     operation_class=reads(form=wire.KeyBpmForm, urlencoded=True),
 )
 async def extract_key_bpm(request: KeyRequest, context: Injected) -> wire.Accepted:
-    """Queue it."""
+    """Queue it; the key with its changes, and the tempo."""
+    return await _accepted("extract_key_bpm", request, context)
+
+
+@post(
+    "/KeyBpmExtract",
+    status_code=HTTP_200_OK,
+    summary="Find the key and the tempo of audio, by another name",
+    operation_class=reads(form=wire.KeyBpmForm, urlencoded=True),
+)
+async def key_bpm_extract(request: KeyRequest, context: Injected) -> wire.Accepted:
+    """The same as ``extract_key_bpm``."""
     return await _accepted("extract_key_bpm", request, context)
 
 
@@ -91,7 +102,7 @@ async def audio_cutter(request: KeyRequest, context: Injected) -> wire.Accepted:
     operation_class=reads(form=wire.AudioSpeedChangerForm, urlencoded=True),
 )
 async def audio_speed_changer(request: KeyRequest, context: Injected) -> wire.Accepted:
-    """Queue it."""
+    """Queue it; half the speed is a factor of 0.5."""
     return await _accepted("audio_speed_changer", request, context)
 
 
@@ -130,8 +141,8 @@ def musicgpt_router(max_upload_bytes: int) -> Router:
     return Router(
         PREFIX,
         route_handlers=[
-            audio_to_midi, file_convert, extraction, extract_key_bpm, audio_cutter, audio_speed_changer, by_id,
-            not_offered,
+            audio_to_midi, file_convert, extraction, extract_key_bpm, key_bpm_extract, audio_cutter,
+            audio_speed_changer, by_id, not_offered,
         ],
         middleware=guards(takes_raw_key=True),
         exception_handlers=handlers(musicgpt_answer),

@@ -182,13 +182,58 @@ class Conversion(Struct, kw_only=True):
     webhook_url: Annotated[str, Meta(description="Where the webhook goes; empty without one.", examples=[""])]
 
 
-class ConversionAnswer(Struct):
-    """A conversion with its result keys.
+class Results(Struct, kw_only=True):
+    """Result keys, as the document shows them: of each kind of task its own, which stand in webhooks, too.
 
-    Of audio_to_midi ``midi_file_path``, ``sonify_file_path``, ``notes_file_path`` and ``mode``; of file_convert
-    ``output_path`` and ``conversion_path``; of the cutter and the speed changer ``conversion_path``; of an extraction
-    ``<stem>_url`` and ``<stem>_path``; of key and BPM ``dominant_key``, ``bpm`` and ``key_changes``.
+    Until there is a result, links are empty text and findings are null.
     """
+
+    midi_file_path: Annotated[str, Meta(description="Of audio_to_midi: link to the .mid.")] | UnsetType = UNSET
+    sonify_file_path: (
+        Annotated[str, Meta(description="Of audio_to_midi: link to the .wav of the notes; empty if not asked for.")]
+        | UnsetType
+    ) = UNSET
+    notes_file_path: (
+        Annotated[str, Meta(description="Of audio_to_midi: link to the .csv of the notes; empty if not asked for.")]
+        | UnsetType
+    ) = UNSET
+    mode: Annotated[str, Meta(description="Of audio_to_midi: what the audio was taken for.")] | UnsetType = UNSET
+    soundfont: (
+        Annotated[
+            str | None,
+            Meta(description="Of audio_to_midi: what plays in the .wav; null for the plain synthesiser, or no .wav."),
+        ]
+        | UnsetType
+    ) = UNSET
+    output_path: (
+        Annotated[str, Meta(description="Of file_convert: the link that was promised; empty if it failed.")] | UnsetType
+    ) = UNSET
+    conversion_path: (
+        Annotated[str, Meta(description="Of file_convert, the cutter and the speed changer: link to the file.")]
+        | UnsetType
+    ) = UNSET
+    bpm: (
+        Annotated[float | None, Meta(description="Of audio_to_midi and key and BPM; null where no tempo is clear.")]
+        | UnsetType
+    ) = UNSET
+    bpm_confidence: (
+        Annotated[float | None, Meta(description="Of key and BPM: how sure the tempo is, 0 to 1.")] | UnsetType
+    ) = UNSET
+    dominant_key: (
+        Annotated[str | None, Meta(description="Of audio_to_midi and key and BPM; null where no key is clear.")]
+        | UnsetType
+    ) = UNSET
+    key_confidence: (
+        Annotated[float | None, Meta(description="Of key and BPM: how sure the key is, 0 to 1.")] | UnsetType
+    ) = UNSET
+    key_changes: (
+        Annotated[dict[str, str], Meta(description="Of key and BPM: the key of each stretch, FROM-TO in seconds.")]
+        | UnsetType
+    ) = UNSET
+
+
+class ConversionAnswer(Struct):
+    """A conversion with its result keys; of an extraction these are ``<stem>_url`` and ``<stem>_path``."""
 
     success: Success
     conversion: Annotated[dict[str, Any], Meta(description="The conversion.")]

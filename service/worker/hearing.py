@@ -14,7 +14,7 @@ from service.worker.job import Job, new_file
 from service.worker.sources import SOURCE_GONE, source_of
 from service.worker.stages import Stored, heard, heard_before, outcome_of, separated
 
-# Of the job's time, for a song and for a single instrument.
+# Of the job's time, of a song on a CPU.
 _RECOGNITION_SHARE = 0.05
 _SEPARATION_SHARE = 0.8
 _SONIFICATION_SHARE = 0.1
@@ -33,18 +33,23 @@ async def audio_to_midi(job: Job) -> Outcome:
     """
     params = job.claim.task.params
     source = await source_of(job)
-    stage = (AUDIO_TO_MIDI, job.digests.audio_to_midi(source.file.sha256, params))
+    stage = (AUDIO_TO_MIDI, job.digests.audio_to_midi(source.file.sha256, params, job.pipeline.soundfont))
     if (before := await job.result_before(*stage)) is not None:
         return heard_before(*before, stage)
     mode = params["mode"]
-    stem = await _recognised(job, source) if mode == AUTO else STEMS.get(mode)
+    if mode == AUTO:
+        stem = await _recognised(job, source)
+    else:
+        stem = STEMS.get(mode)
+        job.progress.skip(_RECOGNITION_SHARE)
+    share = 1 - _RECOGNITION_SHARE - _SONIFICATION_SHARE
     if stem is None:
         stems = await separated(job, source, None, _SEPARATION_SHARE)
         files = {made.stem or "": Stored(made.file.storage_key, made.file.sha256) for made in stems}
+        share -= _SEPARATION_SHARE
     else:
-        job.progress.skip(_SEPARATION_SHARE)
         files = {stem: Stored(source.file.storage_key, source.file.sha256)}
-    song = await heard(job, files, None, 1 - _SEPARATION_SHARE - _RECOGNITION_SHARE - _SONIFICATION_SHARE)
+    song = await heard(job, files, None, share)
     extra: list[NewFile] = []
     if params["sonify"]:
         out = job.scratch / "song.wav"

@@ -228,23 +228,32 @@ def _order(note: Note) -> tuple[float, int]:
 
 def pop909(checkout: Path, part: str, count: int) -> Iterator[KeyedPiece]:
     """Songs of a checkout of POP909, spread evenly over it; melody as vocals, the rest as piano and strings."""
+    single = pop909_folders(checkout, part)
+    for folder, key in single[:: max(len(single) // count, 1)][:count]:
+        yield pop909_piece(folder, key)
+
+
+def pop909_folders(checkout: Path, part: str) -> list[tuple[Path, Key]]:
+    """The songs of a set that are in one key."""
     third = {TUNE: 1, REPORT: 0}[part]
-    folders = [path for path in sorted((checkout / "POP909").iterdir()) if path.name.isdigit()]
     single = []
-    for folder in folders:
+    for folder in [path for path in sorted((checkout / "POP909").iterdir()) if path.name.isdigit()]:
         lines = (folder / "key_audio.txt").read_text().splitlines() if (folder / "key_audio.txt").exists() else []
         if int(folder.name) % 3 == third and len(lines) == 1:
-            single.append((folder, lines[0].split()[2]))
-    for folder, name in single[:: max(len(single) // count, 1)][:count]:
-        letter, mode = name.split(":")
-        key = Key.on(_pitch_class(letter), minor=mode == "min")
-        midi = pretty_midi.PrettyMIDI(str(folder / f"{folder.name}.mid"))
-        instruments = []
-        for track in midi.instruments:
-            stem, program = {"MELODY": ("vocals", 65), "BRIDGE": ("other", 48)}.get(track.name, ("other", 0))
-            notes = [Note(n.pitch, n.start, n.end, n.velocity / 127) for n in track.notes if n.end > n.start]
-            instruments.append(Instrument(track.name, program, False, stem, tuple(sorted(notes, key=_order))))
-        yield KeyedPiece(folder.name, "pop909", ((0.0, key),), tuple(instruments))
+            letter, mode = lines[0].split()[2].split(":")
+            single.append((folder, Key.on(_pitch_class(letter), minor=mode == "min")))
+    return single
+
+
+def pop909_piece(folder: Path, key: Key) -> KeyedPiece:
+    """A song of POP909."""
+    midi = pretty_midi.PrettyMIDI(str(folder / f"{folder.name}.mid"))
+    instruments = []
+    for track in midi.instruments:
+        stem, program = {"MELODY": ("vocals", 65), "BRIDGE": ("other", 48)}.get(track.name, ("other", 0))
+        notes = [Note(n.pitch, n.start, n.end, n.velocity / 127) for n in track.notes if n.end > n.start]
+        instruments.append(Instrument(track.name, program, False, stem, tuple(sorted(notes, key=_order))))
+    return KeyedPiece(folder.name, "pop909", ((0.0, key),), tuple(instruments))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Songs whose tempo and key are both known, as sound: what :mod:`score_key_bpm` judges by, and what was tuned on.
 
-* ``bands``: the grooves of :mod:`timing_grooves` over the progressions of :mod:`keyed_pieces`, each in a key of its own,
-  48 s.  Grooves and progressions for tuning, played with FluidR3; others for the report, played with MuseScore General.
-  Grooves whose tempo has no one value, as it jumps or rises all along, are left out.
+* ``bands``: the grooves of :mod:`timing_grooves` over the progressions of :mod:`keyed_pieces`, each in a key of its
+  own, 48 s.  Grooves and progressions for tuning, played with FluidR3; others for the report, played with MuseScore
+  General.  Grooves whose tempo has no one value, as it jumps or rises all along, are left out.
 * ``rises``: pieces of :mod:`keyed_pieces` that go up one to four semitones halfway, with their drums.
 * ``pop909``: songs of a checkout of POP909 (github.com/music-x-lab/POP909-Dataset, MIT), whole: pop songs arranged for
-  the piano, by hand, with strings, without drums.  Only those in one key whose two annotations of the beats agree on the
-  tempo and not on the bars: of the others the beat network was made.  For the report a third of which the key's weights
-  were not made either.
+  the piano, by hand, with strings, without drums.  Only those in one key whose two annotations of the beats agree on
+  the tempo and not on the bars: of the others the beat network was made.  For the report a third of which the key's
+  weights were not made either.
 
 Needs fluidsynth and both soundfonts.
 """
@@ -15,7 +15,7 @@ Needs fluidsynth and both soundfonts.
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,17 @@ import soundfile
 
 from pipeline.analysis.key import Key
 from pipeline.notes import Instrument, Note
-from quality import keyed_pieces
-from quality.keyed_pieces import PROGRESSIONS, REPORT, SOUNDFONTS, TUNE, chord_tones, modulating, scale_of
+from quality.keyed_pieces import (
+    PROGRESSIONS,
+    REPORT,
+    SOUNDFONTS,
+    TUNE,
+    chord_tones,
+    modulating,
+    pop909_folders,
+    pop909_piece,
+    scale_of,
+)
 from quality.score_timing import Truth
 from quality.timing_grooves import GENRES, Genre, Groove
 from quality.timing_songs import Players, compose_groove, perform
@@ -144,14 +153,14 @@ def rises(part: str) -> Iterator[KeyedSong]:
 
 def pop909(checkout: Path, part: str, count: int) -> Iterator[KeyedSong]:
     """Songs spread evenly over those of a checkout that no network of ours was made of."""
-    pieces = [
-        (piece, bpm)
-        for piece in keyed_pieces.pop909(checkout, part, 10_000)
-        if (bpm := _unlearned_bpm(checkout / "POP909" / piece.name)) is not None
+    songs = [
+        (folder, key, bpm)
+        for folder, key in pop909_folders(checkout, part)
+        if (bpm := _unlearned_bpm(folder)) is not None
     ]
-    for place in np.linspace(0, len(pieces) - 1, min(count, len(pieces))).round().astype(int).tolist():
-        piece, bpm = pieces[place]
-        yield KeyedSong(piece.name, bpm, piece.keys, piece.instruments)
+    for place in np.linspace(0, len(songs) - 1, min(count, len(songs))).round().astype(int).tolist():
+        folder, key, bpm = songs[place]
+        yield KeyedSong(folder.name, bpm, ((0.0, key),), pop909_piece(folder, key).instruments)
 
 
 def _unlearned_bpm(folder: Path) -> float | None:
@@ -167,8 +176,3 @@ def _unlearned_bpm(folder: Path) -> float | None:
 def soundfont(part: str) -> Path:
     """What a set is played with."""
     return SOUNDFONTS[part]
-
-
-def only(songs: Iterator[KeyedSong], names: Sequence[str]) -> list[KeyedSong]:
-    """Those whose name contains one of some words; all if there are none."""
-    return [song for song in songs if not names or any(word in song.name for word in names)]

@@ -1,6 +1,6 @@
 """A pipeline with the real one's signatures and none of its models, for tests of the service around it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import soundfile as sf
 from pipeline.analysis.beats import Beats
 from pipeline.analysis.key import Key, KeySpan
 from pipeline.analysis.tempo_and_key import TempoAndKey
+from pipeline.artefacts.sonify import Sonified
 from pipeline.audio.subtract import Rest
 from pipeline.audio.wav import WavFile
 from pipeline.errors import CorruptAudio, ModelError
@@ -125,6 +126,21 @@ class FakePipeline:
         out.parent.mkdir(parents=True, exist_ok=True)
         sf.write(out, samples, rate_hz)
         return WavFile(out, len(samples) / rate_hz)
+
+    @property
+    def soundfont(self) -> str | None:
+        return "fluidr3-mono"
+
+    def sonify(
+        self, instruments: Sequence[Instrument], duration_s: float, out: Path, *, on_progress: Report | None = None
+    ) -> Sonified:
+        self.calls.append("sonify")
+        assert on_progress is not None
+        on_progress("playing", 0.5)
+        self.during(on_progress)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(out, np.zeros((round(duration_s * RATE_HZ), 2), dtype=np.int16), RATE_HZ)
+        return Sonified(out, "fluidr3-mono", duration_s)
 
     def subtract(
         self, source: Path, part: Path, out: Path, *, scratch: Path | None = None, on_progress: Report | None = None
