@@ -40,7 +40,7 @@ _TINY = 1e-12
 LEAKS_DB = {DRUMS: -20.0, BASS: -20.0, OTHER: -20.0, VOCALS: -20.0}
 UNSUNG = -3.0  # log-odds of a voice below which the vocals stem holds an instrument
 # What the excerpt's log-odds of a voice must be for it to be one, by what the separator takes it for.
-VOICE_ODDS = {OTHER: -1.0, VOCALS: -3.0}
+VOICE_ODDS = {OTHER: 0.0, VOCALS: -3.0}
 WIDTH_DB = 3.0  # how much further from that level makes it e times likelier to be right
 
 

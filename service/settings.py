@@ -204,15 +204,9 @@ class Settings:
 
     @property
     def conversion_limits(self) -> DecodeLimits:
-        """What the decoder accepts of audio that is only converted; it may take as long as that plays."""
-        usual = self.decode_limits
-        max_duration_s = self.max_conversion_minutes * 60.0
-        return dataclasses.replace(
-            usual,
-            max_duration_s=max_duration_s,
-            cpu_s=max(usual.cpu_s, int(max_duration_s / 6)),
-            timeout_s=max(usual.timeout_s, max_duration_s),
-        )
+        """What the decoder accepts of audio that is only converted, and how long it may take."""
+        longest = dataclasses.replace(self.decode_limits, max_duration_s=self.max_conversion_minutes * 60.0)
+        return longest.with_time_for_length()
 
     @property
     def retention_ms(self) -> int:

@@ -1,5 +1,6 @@
 """The notes of a song as a WAV file, played with a soundfont or, where there is none, by the plain synthesiser."""
 
+import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artefacts.limiter import gain, limit
-from pipeline.artefacts.preview import played
+from pipeline.artefacts.preview import BLOCK_S, played
 from pipeline.artefacts.soundfont import BLOCK_SAMPLES, SoundfontPlayer
 from pipeline.artefacts.timbres import RATE_HZ, Samples
 from pipeline.audio.encode import AudioWriter, quantise
@@ -100,7 +101,9 @@ def _blocks(
         for start in range(0, n_samples, BLOCK_SAMPLES):
             yield np.zeros((_CHANNELS, min(BLOCK_SAMPLES, n_samples - start)), dtype=np.float32)
     elif soundfont is None:
-        yield from played(instruments, n_samples, lambda: on_progress(0.0))
+        n_blocks = -(-n_samples // (BLOCK_S * RATE_HZ))
+        before = itertools.count()  # it plays the song twice, too
+        yield from played(instruments, n_samples, lambda: on_progress(next(before) / (2 * n_blocks)))
     else:
         player = SoundfontPlayer(soundfont.path, instruments)
         # Played once for its loudest sample, and again: the player is deterministic, and a disk may be slower than it.

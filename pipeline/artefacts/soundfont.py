@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artefacts.preview import places
-from pipeline.artefacts.timbres import RATE_HZ, Samples
+from pipeline.artefacts.timbres import RATE_HZ, Samples, loudness
 from pipeline.errors import ModelError
 from pipeline.midi import midi_velocity
 from pipeline.notes import Instrument
@@ -90,7 +90,8 @@ class SoundfontPlayer:
         for note in instrument.notes:
             start = max(0, round(note.start_s * RATE_HZ))
             end = max(start + 1, round(note.end_s * RATE_HZ))
-            self._events.append((start, channel, note.pitch, midi_velocity(note.velocity)))
+            # The player makes loudness proportional to the velocity, which is half (in dB) of what players do.
+            self._events.append((start, channel, note.pitch, midi_velocity(loudness(note.velocity))))
             self._events.append((end, channel, note.pitch, 0))
 
     def _generated(self, n_samples: int) -> Samples:

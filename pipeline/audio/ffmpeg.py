@@ -112,8 +112,8 @@ def start(
 ) -> Child:
     """A process that writes samples, interleaved float32 (float64 if ``is_wide``), at the file's rate.
 
-    ``channels`` is the file's own number, or 2 to mix down.  Mixing down is scaled so that channels at full scale cannot exceed it: ffmpeg's own default when it writes
-    integers, but not when it writes float.
+    ``channels`` is the file's own number, or 2 to mix down.  Mixing down is scaled so that channels at full scale
+    cannot exceed it: ffmpeg's own default when it writes integers, but not when it writes float.
     """
     # Asked for a number of channels, ffmpeg moves them to that number's usual places, which would mix some.
     mixed = ["-ac", str(channels)] if channels <= 2 else []

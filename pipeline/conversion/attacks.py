@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 # Power of the samples' steps (which lets the highs of an attack count more than the bass that goes on beneath it) in
-# blocks of 0.75 ms; an attack is where 6 ms have eight times (9 dB) the power of the 24 ms before.
+# blocks of 0.75 ms.  An attack is where 6 ms have 2.5 times (4 dB) the power of the loudest 6 ms of the 48 ms before;
+# tones that beat, 20 Hz or more apart, have none.  It has at least an eighth of the loudest 6 ms of the last 200:
+# what is fainter is masked.  In the demo song all 114 attacks found so are within 20 ms of a note's onset, and 57 of 66
+# strokes on kick and snare are among them; 1.5 times finds no more of those, 4 times 53.
 _BLOCK_S = 0.00075
-_BEFORE = 32
 _AFTER = 8
-_RISE = 8.0
+_BEFORE = 64
+_RECENT = 264
+_RISE = 2.5
+_MASKED = 1 / 8
 _SILENCE = 1e-9  # power of a block, some 100 dB below full scale: fainter sounds have no attacks
 
 
@@ -20,11 +26,11 @@ class Attack:
 
     Attributes:
         at: sample in which it is.
-        rise: how many times the power before it.
+        power: that of its first 6 ms, by which attacks of the same audio can be compared.
     """
 
     at: int
-    rise: float
+    power: float
 
 
 class AttackFinder:
@@ -39,7 +45,7 @@ class AttackFinder:
         self._block = max(3, round(_BLOCK_S * rate_hz))
         self._latest = np.zeros((channels, 1), dtype=np.float32)
         self._rest: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
-        self._levels: NDArray[np.float64] = np.full(_BEFORE, _SILENCE)
+        self._levels: NDArray[np.float64] = np.full(_RECENT, _SILENCE)
         self._done = 0  # blocks; before this one all attacks have been told
         self._previous_rise = 0.0
 
@@ -66,21 +72,29 @@ class AttackFinder:
 
     def _found(self) -> list[Attack]:
         levels = self._levels
-        n = len(levels) - _BEFORE - _AFTER  # blocks whose next one can be looked at too
+        n = len(levels) - _RECENT - _AFTER  # blocks whose next one can be looked at too
         if n <= 0:
             return []
-        sums = np.concatenate([[0.0], np.cumsum(levels)])
-        at = np.arange(_BEFORE, _BEFORE + n + 1)
-        rise = ((sums[at + _AFTER] - sums[at]) * _BEFORE) / ((sums[at] - sums[at - _BEFORE]) * _AFTER)
+        power = sliding_window_view(levels, _AFTER).sum(axis=1)  # of those from each on
+        at = np.arange(_RECENT, _RECENT + n + 1)
+        rise = power[at] / _loudest(power, _BEFORE)[at]
+        recent = _loudest(power, _RECENT)[at]
         earlier = np.concatenate([[self._previous_rise], rise[:-2]])
-        peaks = np.flatnonzero((rise[:-1] > _RISE) & (rise[:-1] > earlier) & (rise[:-1] >= rise[1:]))
+        is_peak = (rise[:-1] > earlier) & (rise[:-1] >= rise[1:])
+        peaks = np.flatnonzero(is_peak & (rise[:-1] > _RISE) & (power[at[:-1]] > _MASKED * recent[:-1]))
         found = []
         for peak in peaks.tolist():
-            after = levels[_BEFORE + peak : _BEFORE + peak + _AFTER]
-            first_loud = int(np.argmax(after >= after.max() / 4))
-            at = (self._done + peak + first_loud) * self._block + self._block // 2
-            found.append(Attack(at, float(rise[peak])))
+            begun = levels[_RECENT + peak : _RECENT + peak + _AFTER]
+            first_loud = int(np.argmax(begun >= begun.max() / 4))
+            sample = (self._done + peak + first_loud) * self._block + self._block // 2
+            found.append(Attack(sample, float(power[_RECENT + peak])))
         self._previous_rise = float(rise[-2])
         self._levels = levels[n:]
         self._done += n
         return found
+
+
+def _loudest(power: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """For every window the most powerful one of those that lie wholly in so many blocks before it."""
+    most = sliding_window_view(power, length - _AFTER + 1).max(axis=1)
+    return np.concatenate([np.full(length, np.inf), most])

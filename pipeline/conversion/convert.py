@@ -18,7 +18,7 @@ from pipeline.audio.limits import DecodeLimits
 from pipeline.audio.probe import check_file
 from pipeline.audio.stream import AudioStream, open_audio
 from pipeline.conversion.dither import Quantiser
-from pipeline.conversion.encoder import Coding, Encoder
+from pipeline.conversion.encoder import Coding, Encoder, Head
 from pipeline.conversion.formats import Target
 from pipeline.conversion.rates import resamplers
 from pipeline.conversion.tags import Tags, build_comments, build_head, reading_tags
@@ -101,30 +101,27 @@ def convert(
     limits = (limits or DecodeLimits()).with_time_for_length()
     progress = _Progress(on_progress)
     check_file(source, limits)
+    keep_wide = spec.is_lossless and tempo == 1.0
     with (
-        reading_tags(source, limits, progress.tick) as reader,
-        open_audio(
-            source, limits, progress.heard, max_channels=spec.max_channels, keep_wide=spec.is_lossless
-        ) as stream,
+        reading_tags(source, limits, progress.tick) as tags,
+        open_audio(source, limits, progress.heard, max_channels=spec.max_channels, keep_wide=keep_wide) as stream,
         tempfile.TemporaryDirectory(prefix="tags-", dir=scratch) as head_folder,
         tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out.parent) as folder,
     ):
         info = stream.info
         progress.expect(info, span_ms)
-        coding = Coding(
-            spec, target.rate_hz or spec.rate_for(info.rate_hz), stream.channels, target.bits or _bits(info)
-        )
-        head, has_cover = _write_head(reader.tags(), spec.name, Path(head_folder, "tags.flac"))
+        rate_hz = target.rate_hz or spec.rate_for(info.rate_hz)
+        coding = Coding(spec, rate_hz, stream.channels, target.bits or _bits(info))
+        head = _write_head(tags.read(), spec.name, Path(head_folder, "tags"))
         unfinished = Path(folder, f"audio{spec.suffix}")
-        with Encoder(coding, unfinished, head=head, has_cover=has_cover, tick=progress.tick) as encoder:
+        with Encoder(coding, unfinished, head, progress.tick) as encoder:
             steps = _steps(stream, coding, tempo)
             n_samples = _feed(encoder, _processed(_cut(stream, span_ms), steps), _rounding(info, coding, bool(steps)))
             encoder.finish()
+        progress.heard(1.0)
         unfinished.replace(out)
-    progress.heard(1.0)
-    return Converted(
-        out, spec.name, coding.rate_hz, coding.channels, coding.bits if spec.is_lossless else None, n_samples
-    )
+    bits = coding.bits if spec.is_lossless else None
+    return Converted(out, spec.name, rate_hz, coding.channels, bits, n_samples)
 
 
 class _Step(Protocol):
@@ -170,15 +167,17 @@ def _check_span(span_ms: tuple[int, int] | None) -> None:
         )
 
 
-def _write_head(tags: Tags, format_name: str, path: Path) -> tuple[Path | None, bool]:
-    """Put the tags that the format can hold into a file; which, and whether there is a picture in it."""
+def _write_head(tags: Tags, format_name: str, path: Path) -> Head | None:
+    """Put the tags that the format can hold into a file."""
     if format_name not in _COVER_AS_PICTURE + _COVER_IN_COMMENT:
         tags = Tags(tags.pairs)
     if not tags:
-        return None, False
-    in_comment = format_name in _COVER_IN_COMMENT
-    path.write_bytes(build_comments(tags) if in_comment else build_head(tags))
-    return path, tags.cover is not None and not in_comment
+        return None
+    if format_name in _COVER_IN_COMMENT:
+        path.write_bytes(build_comments(tags))
+        return Head(path, "ffmetadata", has_picture=False)
+    path.write_bytes(build_head(tags))
+    return Head(path, "flac", has_picture=tags.cover is not None)
 
 
 def _cut(stream: AudioStream, span_ms: tuple[int, int] | None) -> Iterator[Samples]:
@@ -206,8 +205,10 @@ def _cut(stream: AudioStream, span_ms: tuple[int, int] | None) -> Iterator[Sampl
 def _steps(stream: AudioStream, coding: Coding, tempo: float) -> list[_Step]:
     """What changes the samples on their way; stretching, the slowest, at the lower of the two rates."""
     own_hz, rate_hz, channels = stream.info.rate_hz, coding.rate_hz, stream.channels
-    dtype = "float64" if stream.is_wide and tempo == 1.0 else "float32"
-    steps: list[_Step] = [*resamplers(own_hz, rate_hz, channels, exact=coding.format.is_lossless, dtype=dtype)]
+    dtype = "float64" if stream.is_wide else "float32"
+    steps: list[_Step] = [
+        *resamplers(own_hz, rate_hz, channels, exact=coding.format.is_lossless and coding.bits > 16, dtype=dtype)
+    ]
     if tempo != 1.0:
         from pipeline.conversion.stretch import Stretcher
 
@@ -245,6 +246,8 @@ def _feed(encoder: Encoder, blocks: Iterator[Samples], quantiser: Quantiser | No
     """Give everything to the encoder; returns the number of samples per channel."""
     n_samples = 0
     for block in blocks:
+        if not block.shape[1]:
+            continue
         n_samples += block.shape[1]
         interleaved = np.ascontiguousarray(block.T)
         if quantiser is not None:

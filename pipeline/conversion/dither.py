@@ -43,8 +43,9 @@ class Quantiser:
         np.rint(scaled, out=scaled)
         np.clip(scaled, -full_scale, full_scale - 1, out=scaled)
         if self._bits == 16:
-            return scaled.astype(np.int16)
-        integers = scaled.astype(np.int32)
+            short: NDArray[np.int16] = scaled.astype(np.int16)
+            return short
+        integers: NDArray[np.int32] = scaled.astype(np.int32)
         integers <<= 32 - self._bits
         return integers
 

@@ -91,6 +91,21 @@ class Coding:
         return ["-c:a", self.codec, *options, *container.get(self.format.name, ["-f", self.format.name])]
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A file with nothing but tags and a cover, see :mod:`pipeline.conversion.tags`.
+
+    Attributes:
+        path: where it is.
+        demuxer: ffmpeg's name of its format.
+        has_picture: it has the cover as a stream of its own.
+    """
+
+    path: Path
+    demuxer: str
+    has_picture: bool
+
+
 def encoding_ffmpeg(coding: Coding) -> Path:
     """The ffmpeg of the imageio-ffmpeg package, which can write everything; else the one on ``PATH``, if it can.
 
@@ -136,20 +151,17 @@ class Encoder:
     Args:
         coding: how to write it.
         path: the file; it is there, and whole, after :meth:`finish`.
-        head: a file with tags and cover, see :mod:`pipeline.conversion.tags`; None for neither.
-        has_cover: there is a picture in ``head``.
+        head: tags and cover; None for neither.
         tick: called four times a second while the process is waited for; may raise to stop.
 
     Raises:
         EncoderMissing: there is no ffmpeg that can.
     """
 
-    def __init__(
-        self, coding: Coding, path: Path, *, head: Path | None, has_cover: bool, tick: Callable[[], None]
-    ) -> None:
+    def __init__(self, coding: Coding, path: Path, head: Head | None, tick: Callable[[], None]) -> None:
         self._path = path
         self._tick = tick
-        command = [str(encoding_ffmpeg(coding)), *_arguments(coding, path, head=head, has_cover=has_cover)]
+        command = [str(encoding_ffmpeg(coding)), *_arguments(coding, path, head)]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the context ends)
         self._process = subprocess.Popen(
             command,
@@ -232,14 +244,13 @@ class Encoder:
         return OSError(f"{self._path.name} cannot be written: ffmpeg ended with {self._process.returncode}: {said}")
 
 
-def _arguments(coding: Coding, path: Path, *, head: Path | None, has_cover: bool) -> list[str]:
+def _arguments(coding: Coding, path: Path, head: Head | None) -> list[str]:
     """ffmpeg's command line; it may open pipes and files only, and decode nothing but samples."""
     guard = ["-protocol_whitelist", "file,pipe", "-codec_whitelist", _PCM_DECODERS]
-    kind = "ffmetadata" if coding.format.name == "ogg" else "flac"
-    tags = [*guard, "-f", kind, "-i", f"file:{head.absolute()}"] if head else []
-    picture = ["-map", "1:v:0", "-c:v", "copy", "-disposition:v:0", "attached_pic"] if has_cover else []
+    tags = [*guard, "-f", head.demuxer, "-i", f"file:{head.path.absolute()}"] if head else []
+    picture = ["-map", "1:v:0", "-c:v", "copy", "-disposition:v:0", "attached_pic"] if head and head.has_picture else []
     return [
-        *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+error"),
+        *("-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "repeat+error"),
         *(*guard, *coding.input_options(), "-i", "pipe:0", *tags),
         *("-map", "0:a", *picture, "-map_metadata", "1" if head else "-1", "-map_chapters", "-1"),
         *(*coding.output_options(), "-fflags", "+bitexact", "-flags:a", "+bitexact", f"file:{path.absolute()}"),

@@ -4,7 +4,7 @@ By itself soxr's "VHQ" is exact (150 dB) only where the two rates are in a simpl
 nine tenths of it, by 0.002 dB, which is an error of -73 dB (44.1 to 48 kHz).  Done at twice the rates, where all of the
 band lies in the lower half of what there is, the same step is right to 119 dB or better for every pair of the
 documented rates, most to 148 dB (nine tones up to nine tenths of the band; tests/quality/resampling.py).  It takes two
-and a half times as long, a second for a song.
+and a half times as long: 1.0 s instead of 0.4 s for a song of three minutes.
 """
 
 import math
@@ -24,7 +24,7 @@ def resamplers(in_rate_hz: int, out_rate_hz: int, channels: int, *, exact: bool,
         in_rate_hz: sample rate of what is pushed.
         out_rate_hz: sample rate of what comes out.
         channels: number of channels.
-        exact: take the detour that makes it exact; lossy coding is not worth it.
+        exact: take the detour that makes it exact; what is rounded to 16 bits, or coded with loss, is not worth it.
         dtype: of the samples, "float32" or "float64".
     """
     rates_hz = _detour(in_rate_hz, out_rate_hz) if exact else [in_rate_hz, out_rate_hz]

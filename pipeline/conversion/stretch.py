@@ -1,4 +1,27 @@
-"""Another speed at the same pitch: a phase vocoder that keeps phases together and attacks whole."""
+"""Another speed at the same pitch: a phase vocoder that keeps phases together and attacks whole.
+
+Windows of the input are laid closer together or further apart.  Each is turned so that its tones go on from the window
+before: the turn of a bin is by how much what was played last is ahead of what precedes the window in the input, which
+takes a second spectrum, one hop earlier, and no unwrapping of phases (Puckette, "Phase-locked vocoder", 1995).  Bins
+around a peak turn as the peak does (Laroche and Dolson, "Improved phase vocoder time-scale modification of audio",
+1999), and all channels alike.  Around an attack windows are a copy of the input (:mod:`pipeline.conversion.time_map`),
+and what the attack brought is not turned at all.
+
+Why none of those at hand (``tests/quality/score_stretch.py``, tempi 0.25 to 4, a minute of stereo on one core):
+
+==========================  ============  ============  =================  ============  ================  ===========
+                            a sine's      eight sines'  a click's height,  attack over   sides of stereo,  speed
+                            purity        purity        1 is whole         what precedes  1 is together
+==========================  ============  ============  =================  ============  ================  ===========
+this                        125-128 dB    36-51 dB      1.00               34-59 dB      1.00              13-222x
+rubberband, ffmpeg's        below 0 dB    below 0 dB    0.08-1.17          -7-16 dB      0.71-0.99         7-54x
+Signalsmith, python-stretch -8-66 dB      -11-46 dB     0.00-0.70          4-23 dB       1.00              7-123x
+==========================  ============  ============  =================  ============  ================  ===========
+
+rubberband's filter runs its older engine in real-time mode, whose delay depends on the sound, and only some builds of
+ffmpeg have it; python-stretch 0.3.1 takes whole files.  What is not perfect here: noise loses up to 2 dB (theirs up to
+3.6), and a gliding pitch is that of half a hop (12 ms of the longer of input and output) earlier or later.
+"""
 
 from collections.abc import Callable
 
@@ -14,6 +37,7 @@ Spectra = NDArray[np.complex64]
 
 MIN_TEMPO, MAX_TEMPO = 0.25, 4.0
 
+# Half as long, eight sines from 110 Hz to 660 Hz come out with a purity of 6-16 dB instead of 36-51.
 _WINDOW_S = 4096 / 44_100
 _OVERLAP = 4  # windows over each sample
 _SQUARES = 1.5  # sum of the squares of so many Hann windows
@@ -71,8 +95,7 @@ class Stretcher:
         while self._waiting.shape[1] >= _BLOCK_SAMPLES:
             self._take(self._waiting[:, :_BLOCK_SAMPLES])
             self._waiting = self._waiting[:, _BLOCK_SAMPLES:]
-            end = self._start + self._input.shape[1]
-            ready.append(self._played(lambda at, end=end: self._map.is_known(at) and self._map.reach(at) <= end))
+            ready.append(self._played(self._is_ready))
         return np.concatenate(ready, axis=1)
 
     def finish(self) -> Samples:
@@ -89,6 +112,10 @@ class Stretcher:
         self._n_in += block.shape[1]
         self._input = np.concatenate([self._input, block], axis=1)
         self._map.push(block)
+
+    def _is_ready(self, at: int) -> bool:
+        """Whether all that a window at this sample of the output can need was pushed."""
+        return self._map.is_known(at) and self._map.reach(at) <= self._start + self._input.shape[1]
 
     def _played(self, is_ready: Callable[[int], bool], most: int | None = None) -> Samples:
         """The samples of all windows that are ready, at most so many; what they leave of the input is forgotten."""
@@ -156,7 +183,7 @@ class Stretcher:
 
 def _nearest_peaks(power: NDArray[np.float32]) -> NDArray[np.intp]:
     """For every bin the peak that it belongs to: shape as ``power``, (n, bins)."""
-    n, n_bins = power.shape
+    n_bins = power.shape[1]
     padded = np.pad(power, ((0, 0), (_NEIGHBOURS, _NEIGHBOURS)), constant_values=-1.0)
     is_peak = np.ones(power.shape, dtype=bool)
     for shift in range(1, _NEIGHBOURS + 1):

@@ -80,7 +80,7 @@ class TagReader:
         self._path, self._limits, self._on_progress = path, limits, on_progress
         self._child = self._start(with_cover=True)
 
-    def tags(self) -> Tags:
+    def read(self) -> Tags:
         """Wait for them; none if they cannot be read, or not soon: a file is not refused for its tags."""
         for with_cover in (True, False):  # a picture of a kind that FLAC cannot hold is an error to ffmpeg
             if not with_cover:
@@ -213,7 +213,8 @@ def _good_name(name: bytes) -> str | None:
 def _good_value(value: bytes) -> str | None:
     if len(value) > MAX_VALUE_BYTES:
         return None
-    return value.decode("utf-8", "replace").replace("\0", " ").strip() or None
+    lines = value.decode("utf-8", "replace").replace("\0", " ").replace("\r\n", "\n").replace("\r", "\n")
+    return lines.strip() or None
 
 
 def _parse_picture(block: bytes) -> tuple[bool, Cover] | None:

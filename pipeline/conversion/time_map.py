@@ -82,7 +82,7 @@ class TimeMap:
                 self._settle(self._candidate)
             if self._latest is not None and attack.at - self._latest.at < self._apart:
                 continue
-            if self._candidate is None or attack.rise > self._candidate.rise:
+            if self._candidate is None or attack.power > self._candidate.power:
                 self._candidate = attack
         if self._candidate is not None and self._candidate.at + self._apart <= known:
             self._settle(self._candidate)

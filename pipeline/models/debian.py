@@ -68,8 +68,9 @@ def _download(apt: str, package: str, folder: Path, on_bytes: Callable[[int], No
         try:
             _wait(process, folder, on_bytes)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)  # its helpers, which fetch, too
-            process.wait()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # its helpers, which fetch, too
+                process.wait()
             raise
         said.seek(0)
         if process.returncode != 0 or not list(folder.glob("*.deb")):

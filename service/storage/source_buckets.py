@@ -19,7 +19,8 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Store
 
-_ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)", re.DOTALL)
+# A key with a slash at either end is none here: the client of S3 drops that slash, and would read another object.
+_ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>[^/](?:.*[^/])?)", re.DOTALL | re.IGNORECASE)
 _MAX_LENGTH = 1100  # S3's own limit of a key is 1024 bytes
 _BLOCK_BYTES = 1 << 20
 _CLIENT: "ClientConfig" = {
@@ -59,7 +60,10 @@ class SourceBuckets:
             SourceFetchFailed: the server cannot be asked just now; the message says why.
         """
         bucket, key = self._parsed(field, address)
-        await self._size_bytes(bucket, key)
+        try:
+            await self._size_bytes(bucket, key)
+        except ValueError as error:  # of the client of S3, which takes no key with empty parts, dots or control signs
+            raise Invalid(f"{field}: the key {key[:200]!r} is not one that can be read.", field=field) from error
 
     async def fetch(self, address: str, to: Path, *, max_bytes: int) -> Fetched:
         """Fetch an object into the file ``to``.

@@ -5,6 +5,7 @@ Run from the repository root::
     OMP_NUM_THREADS=1 python tests/bench/bench_artefacts.py
 """
 
+import os
 import statistics
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from pipeline.analysis.beats import estimate_beats
 from pipeline.artefacts.piano_roll import write_piano_roll
 from pipeline.artefacts.preview import write_preview
 from pipeline.artefacts.score import write_score
+from pipeline.models.soundfonts import installed_soundfont
+from pipeline.models.store import ModelStore, default_root
+from pipeline.song import SongPipeline
 from support.composed import composed_song
 
 DURATION_S = 180.0
@@ -28,7 +32,10 @@ def main() -> None:
     song = composed_song(140, duration_s=DURATION_S)
     beats = estimate_beats(song)
     n_notes = sum(len(instrument.notes) for instrument in song)
+    store = ModelStore(Path(os.environ.get("STEMSCRIBE_MODELS_DIR") or default_root()))
+    pipeline, soundfont = SongPipeline(store), installed_soundfont(store)
     print(f"{DURATION_S:.0f} s, {n_notes} notes; medians of {RUNS} runs, seconds of processor time")
+    print(f"sonified.wav: played with {soundfont.name if soundfont else 'the plain synthesiser'}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         steps: dict[str, Callable[[], object]] = {
@@ -36,6 +43,7 @@ def main() -> None:
             "score.musicxml": lambda: write_score(song, folder / "score.musicxml", beats=beats),
             "piano-roll.svg": lambda: write_piano_roll(song, DURATION_S, folder / "piano-roll.svg"),
             "preview.mp3": lambda: write_preview(song, DURATION_S, folder / "preview.mp3"),
+            "sonified.wav": lambda: pipeline.sonify(song, DURATION_S, folder / "sonified.wav"),
         }
         for step, work in steps.items():
             path = folder / step

@@ -27,13 +27,14 @@ from support.live import Live, live_service
 from support.servers import answer, http_server
 
 RECORDS_VARIABLE = "FUZZ_RECORDS"  # fuzz_hooks.py reads it
-DIALECTS = {"kie": "/api/v1/", "kie uploads": "/api/", "native": "/v1/"}
+DIALECTS = {"kie": "/api/v1/", "musicgpt": "/api/public/", "kie uploads": "/api/", "native": "/v1/"}
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 CHAINS_PER_CASE = 4  # of requests that links lead to, in the stateful phase
 TIMEOUT_S = 3600
 
 # What a schema cannot say (that a task exists, is finished, has stems) is refused with these, in good requests too.
 # The Kie dialect answers HTTP 200 with the verdict in the envelope: fuzz_hooks.py checks that verdict.
+# MusicGPT's takes numbers and truths as text, and more: there, fuzz_hooks.py tells what is wrong all the same.
 CONFIG = """
 hooks = "{hooks}"
 
@@ -58,6 +59,12 @@ checks.missing_required_header.expected-statuses = [200, 401]
 [[operations]]
 include-path-regex = "^/api/file-"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 409, 413, 429]
+
+[[operations]]
+include-path-regex = "^/api/public/"
+checks.negative_data_rejection.expected-statuses = [200, 400, 401, 402, 404, 405, 409, 413, 422, 429, 501]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 402, 404, 409, 413, 422, 429]
+checks.missing_required_header.expected-statuses = [200, 401]
 
 [[operations]]
 include-path-regex = "^/(v1|files)/"

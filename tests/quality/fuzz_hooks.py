@@ -33,6 +33,7 @@ _ACCEPTED = 299  # stands for the verdict "success": HTTP 200 is expected of eve
 _MEDIA_TYPES = (
     "audio/wav", "audio/flac", "audio/mpeg", "audio/ogg", "audio/mp4", "audio/aac", "audio/aiff", "video/mp4",
 )  # fmt: skip
+_PLAIN_BODIES = ("application/json", "application/x-www-form-urlencoded")
 _IGNORED = ("stemName", "stem_name")  # unless the type asks for it, and taken in any capitals
 
 _HEX_ID = re.compile(rb"\b[0-9a-f]{32}\b")
@@ -88,6 +89,12 @@ def _job(n: int) -> dict[str, Any]:
     }
 
 
+def _audio_address(n: int) -> dict[str, Any]:
+    """The address of a song under either of its names in the MusicGPT dialect."""
+    address = _pick([f"{_RECEIVER}/song.wav", *_RECORDS["links"]], n // 2)
+    return {"audio_url": None, "audio_path": None} | {("audio_url", "audio_path")[n % 2]: address}
+
+
 _BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
     "kieGenerateSeparation": _source,
     "kieGenerateMidi": _stem,
@@ -97,7 +104,16 @@ _BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
     "kieUploadUrl": lambda n: {"fileUrl": f"{_RECEIVER}/song.wav"},
     "kieUploadBase64": lambda n: {"base64Data": base64.b64encode(_audio()).decode()},
     "transcribe": lambda n: {"url": _source(2 * n)["audioUrl"], "stems": None, "instruments": ["vocals"]},
-}
+    "musicGptAudioToMidi": _audio_address,
+    "musicGptFileConvert": _audio_address,
+    "musicGptExtraction": lambda n: _audio_address(n) | {
+        "stems": _pick(['["vocals"]', '["drums", "instrumental"]', ""], n // 2), "preprocessing_options": "[]",
+    },
+    "musicGptExtractKeyBpm": _audio_address,
+    "musicGptKeyBpmExtract": _audio_address,
+    "musicGptAudioCutter": lambda n: _audio_address(n) | {"start_time": n % 50, "end_time": 50 + n % 200},
+    "musicGptAudioSpeedChanger": _audio_address,
+}  # fmt: skip
 _SHOWN = {
     "kieShowSeparation": ["separation"],
     "kieShowMidi": ["midi"],
@@ -138,13 +154,16 @@ def before_call(ctx: schemathesis.HookContext, case: schemathesis.Case, kwargs: 
     operation = case.operation.definition.raw["operationId"]
     if ParameterLocation.HEADER not in bad and case.headers and _KEY in case.headers and n % 8:
         case.headers[_KEY] = f"request-{n}"  # the few values that are made up clash at once
-    if ParameterLocation.BODY not in bad and isinstance(case.body, dict) and case.media_type == "application/json":
+    if ParameterLocation.BODY not in bad and isinstance(case.body, dict) and case.media_type in _PLAIN_BODIES:
         if _is_answered(case.body) and (case.body.get("audioId") or operation == "kieGenerateMidi"):
             case.body = {name: value for name, value in case.body.items() if name != "audioUrl"}
         elif operation in _BODIES and n % 2:
             case.body = case.body | _BODIES[operation](n // 2)  # a copy: many cases may share the one body
     if n % 2 or _is_answered(case.path_parameters) or _is_answered(case.query):
         return
+    if ParameterLocation.QUERY not in bad and operation == "musicGptById":
+        kind, task_id = _pick([*_RECORDS["conversions"].items()], n // 2)
+        case.query = {"conversionType": kind, "task_id": task_id}
     if ParameterLocation.QUERY not in bad and operation in _SHOWN:
         case.query = case.query | {"taskId": _RECORDS[_pick(_SHOWN[operation], n // 2)]}
     if ParameterLocation.PATH not in bad and "task_id" in case.path_parameters:
@@ -194,6 +213,51 @@ def kie_bad_data_is_refused(ctx: CheckContext, response: Response, case: schemat
     judged = copy.copy(response)
     judged.status_code = _ACCEPTED if code == 200 else code
     CHECKS.get_one("negative_data_rejection")(ctx, judged, case)
+
+
+_TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _as_read(value: Any, kind: str) -> Any:
+    """A field's value as the MusicGPT dialect reads it: truths and numbers as text, names in any case, lists as text."""
+    text = str(value).strip()
+    if kind == "boolean":
+        return _TRUTHS.get(text.lower(), value)
+    if kind in ("integer", "number") and isinstance(value, str):
+        try:
+            return float(text)
+        except ValueError:
+            return value
+    if kind == "string" and isinstance(value, list):
+        return json.dumps(value)
+    return text.lower().removeprefix(".") if kind == "name" and isinstance(value, str) else value
+
+
+def _is_good_as_read(case: schemathesis.Case) -> bool:
+    """Whether a body that is wrong by its schema is one that the MusicGPT dialect takes."""
+    content = case.operation.definition.raw.get("requestBody", {}).get("content", {}).get(case.media_type)
+    if content is None or not isinstance(case.body, dict):
+        return False
+    raw = case.operation.schema.raw_schema
+    schema = raw["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+    fields = schema["properties"]
+    body = {
+        name: _as_read(value, "name" if "enum" in fields[name] and fields[name]["type"] == "string" else
+                       fields[name]["type"])
+        for name, value in case.body.items()
+        if name in fields and fields[name].get("format") != "binary" and value not in (None, "")
+    }  # fmt: skip
+    return jsonschema_rs.Draft202012Validator({**schema, "components": raw["components"]}).is_valid(body)
+
+
+@schemathesis.check
+def musicgpt_bad_data_is_refused(ctx: CheckContext, response: Response, case: schemathesis.Case) -> None:
+    """negative_data_rejection, of what is wrong however it is read."""
+    bad = {location for location, info in case.meta.components.items() if info.mode.is_negative} if case.meta else set()
+    if not case.operation.path.startswith("/api/public/") or response.status_code != 200:
+        return
+    if bad == {ParameterLocation.BODY}:
+        assert _is_good_as_read(case), f"{case.media_type} {case.body!r} was taken"
 
 
 @schemathesis.check

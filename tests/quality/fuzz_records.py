@@ -12,6 +12,12 @@ from support.live import Live
 N_UPLOADS = 8  # tracks to convert, which is done once with each
 N_DISPOSABLE = 12  # uploads to delete
 _TIMEOUT_S = 60.0
+_CONVERSIONS = {
+    "AUDIO_TO_MIDI": "audio_to_midi",
+    "EXTRACTION": "Extraction",
+    "KEY_BPM_EXTRACTION": "extract_key_bpm",
+    "FILE_CONVERT": "file_convert",
+}
 
 
 def make_records(service: Live, receiver: str) -> str:
@@ -22,7 +28,8 @@ def make_records(service: Live, receiver: str) -> str:
 
     Returns:
         JSON: ``receiver``; ``tracks`` as pairs of task and audio id; ``disposable``, ids of uploads; the ids of one
-        ``separation``, ``midi``, ``wav`` and ``transcription`` that are done; the last one's ``files``, links by name.
+        ``separation``, ``midi``, ``wav`` and ``transcription`` that are done; the last one's ``files``, links by name;
+        ``conversions``, ids of tasks of the MusicGPT dialect by their type.
     """
     with httpx.Client(base_url=service.base_url, headers=service.headers, timeout=_TIMEOUT_S) as http:
         callback = {"callBackUrl": f"{receiver}/callback"}
@@ -36,7 +43,8 @@ def make_records(service: Live, receiver: str) -> str:
         midi = _ask(http, "midi/generate", callback | {"taskId": separation})
         accepted = http.post("/v1/transcriptions", json={"url": uploads[0]["downloadUrl"]}).raise_for_status().json()
         files = _ended(http, accepted["id"])["result"]["files"]
-        for other in (wav, midi):
+        conversions = {kind: _convert(http, path, uploads[0]["downloadUrl"]) for kind, path in _CONVERSIONS.items()}
+        for other in (wav, midi, *conversions.values()):
             _ended(http, other)
     return json.dumps(
         {
@@ -50,6 +58,7 @@ def make_records(service: Live, receiver: str) -> str:
             "wav": wav,
             "transcription": accepted["id"],
             "files": files,
+            "conversions": conversions,
         }
     )
 
@@ -63,6 +72,13 @@ def _upload(http: httpx.Client, n: int) -> dict[str, Any]:
 def _ask(http: httpx.Client, route: str, body: dict[str, Any]) -> str:
     answer = http.post(f"/api/v1/{route}", json=body).raise_for_status().json()
     task_id: str = answer["data"]["taskId"]
+    return task_id
+
+
+def _convert(http: httpx.Client, path: str, link: str) -> str:
+    body = {"audio_url": link, "target_format": "flac"}
+    answer = http.post(f"/api/public/v1/{path}", json=body).raise_for_status().json()
+    task_id: str = answer["task_id"]
     return task_id
 
 

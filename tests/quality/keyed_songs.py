@@ -4,10 +4,10 @@
   own, 48 s.  Grooves and progressions for tuning, played with FluidR3; others for the report, played with MuseScore
   General.  Grooves whose tempo has no one value, as it jumps or rises all along, are left out.
 * ``rises``: pieces of :mod:`keyed_pieces` that go up one to four semitones halfway, with their drums.
-* ``pop909``: songs of a checkout of POP909 (github.com/music-x-lab/POP909-Dataset, MIT), whole: pop songs arranged for
-  the piano, by hand, with strings, without drums.  Only those in one key whose two annotations of the beats agree on
-  the tempo and not on the bars: of the others the beat network was made.  For the report a third of which the key's
-  weights were not made either.
+* ``pop909``: songs of a checkout of POP909 (github.com/music-x-lab/POP909-Dataset, MIT), the first 90 s: pop songs
+  arranged for the piano, by hand, with strings, without drums.  Only those in one key whose two annotations of the
+  beats agree on the tempo and not on the bars: of the others the beat network was made.  For the report a third of
+  which the key's weights were not made either.
 
 Needs fluidsynth and both soundfonts.
 """
@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ from quality.timing_grooves import GENRES, Genre, Groove
 from quality.timing_songs import Players, compose_groove, perform
 
 RATE_HZ = 44_100
+POP909_S = 90.0
 _GROOVES = {TUNE: (0, 0), REPORT: (1, 2)}
 _NO_ONE_TEMPO = ("ramp", "jump")
 _VOLUMES = {"drums": 110, "bass": 105, "vocals": 90}  # of the channels; others 80
@@ -160,7 +161,12 @@ def pop909(checkout: Path, part: str, count: int) -> Iterator[KeyedSong]:
     ]
     for place in np.linspace(0, len(songs) - 1, min(count, len(songs))).round().astype(int).tolist():
         folder, key, bpm = songs[place]
-        yield KeyedSong(folder.name, bpm, ((0.0, key),), pop909_piece(folder, key).instruments)
+        piece = pop909_piece(folder, key)
+        begun = tuple(
+            replace(one, notes=tuple(note for note in one.notes if note.start_s < POP909_S))
+            for one in piece.instruments
+        )
+        yield KeyedSong(folder.name, bpm, piece.keys, begun)
 
 
 def _unlearned_bpm(folder: Path) -> float | None:

@@ -137,8 +137,8 @@ def report(out: Path) -> None:
         margins["solo" if len(row["families"]) == 1 else "several"].append(of_row.margin_db)
         levels = " ".join(f"{name} {round(level_db):4}" for name, level_db in row["levels_db"].items())
         print(
-            f"{families:26} {found.stem or 'song':7}{of_row.margin_db:6.1f} dB  voice {row['voice']:5.1f}, of the vocals "
-            f"{row['vocals']:5.1f}  {levels}  {row['files'][-1]}"
+            f"{families:26} {found.stem or 'song':7}{of_row.margin_db:6.1f} dB  voice {row['voice']:5.1f}, "
+            f"of the vocals {row['vocals']:5.1f}  {levels}  {row['files'][-1]}"
         )
     for kind, of_kind in margins.items():
         print(f"{kind}, {len(of_kind)}: dB at 0 5 25 50 75 95 100 %", np.percentile(of_kind, QUANTILES).round(1))

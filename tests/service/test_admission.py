@@ -198,7 +198,8 @@ async def test_a_promised_id_is_made_once_and_charged_once(context: Context, key
 
 
 def test_price_lists() -> None:
-    prices = parse_prices(" separation=1 , midi=0.5+2.25/min")
+    prices = parse_prices(" separation=1 , midi=0.5+2.25/min,key_bpm=3")
+    assert prices[TaskKind.KEY_BPM] == Price(3000, 0)
     assert prices[TaskKind.SEPARATION] == Price(1000, 0)
     assert prices[TaskKind.MIDI] == Price(500, 2250)
     assert prices[TaskKind.WAV] == Price(0, 0)

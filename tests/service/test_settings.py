@@ -46,6 +46,8 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
         ("secret", "fifteen bytes..", "SECRET must have at least 16 bytes"),
         ("separation_model", "basic-pitch", "SEPARATION_MODEL must be one of htdemucs, htdemucs_6s, htdemucs_ft, not"),
         ("separation_model", "demucs9", "SEPARATION_MODEL must be one of .*, not 'demucs9'"),
+        ("source_buckets", "songs, s3://more", "SOURCE_BUCKETS must be names of buckets, or `none`, not ' s3://more'"),
+        ("max_conversion_minutes", 0, "MAX_CONVERSION_MINUTES must be at least 1"),
         ("database_url", "nonsense", r"DATABASE_URL is no database address. Write postgresql\+asyncpg://"),
         ("database_url", "postgresql+asyncpg://me@host:port/db", "DATABASE_URL is no database address"),
         ("database_url", "postgresql://me:hush@host/db", r"DATABASE_URL .*postgresql\+asyncpg://, not postgresql://"),
@@ -56,6 +58,15 @@ def test_a_value_that_cannot_work_is_refused_at_once(name: str, value: object, m
     with pytest.raises(SettingsError, match=f"STEMSCRIBE_{message}") as refused:
         load_settings({f"STEMSCRIBE_{name.upper()}": str(value), "STEMSCRIBE_CONFIG": "none"})
     assert "hush" not in refused.value.message
+
+
+def test_what_is_only_converted_may_be_longer_and_take_longer() -> None:
+    settings = load_settings({"STEMSCRIBE_MAX_CONVERSION_MINUTES": "600", "STEMSCRIBE_CONFIG": "none"})
+    usual, longer = settings.decode_limits, settings.conversion_limits
+    assert (usual.max_duration_s, longer.max_duration_s) == (1800.0, 36_000.0)
+    assert longer.cpu_s > 2 * usual.cpu_s
+    assert longer.timeout_s > 2 * usual.timeout_s
+    assert (longer.max_file_bytes, longer.memory_bytes) == (usual.max_file_bytes, usual.memory_bytes)
 
 
 def test_a_database_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

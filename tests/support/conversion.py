@@ -33,7 +33,7 @@ def integers(n_samples: int, bits: int, channels: int = 2) -> NDArray[np.int32]:
     """Random integers of the whole range of ``bits``, in the upper bits of int32: shape (n_samples, channels)."""
     full = 1 << (bits - 1)
     drawn = np.random.default_rng(bits).integers(-full, full, (n_samples, channels))
-    drawn[:2] = full - 1, -full
+    drawn[0], drawn[1] = full - 1, -full
     return (drawn << (32 - bits)).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""ffprobe, which says what a file is to somebody who did not make it: an older build than the ffmpeg that we write with."""
+"""ffprobe, which says what a file is to somebody who did not make it: older than the ffmpeg that we write with."""
 
 import json
 import subprocess
