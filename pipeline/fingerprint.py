@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent
 # Those that make the numbers, and the files that numbers come from and go to.
 _PACKAGES = (
     *("demucs", "numpy", "onnxruntime", "scipy", "soxr", "torch"),
-    *("imageio-ffmpeg", "lameenc", "mido", "soundfile", "tinysoundfont"),
+    *("imageio-ffmpeg", "lameenc", "mido", "soundfile"),
 )
 _ABSENT = "absent"
 
@@ -30,7 +30,7 @@ def code_fingerprint() -> str:
     """
     digest = hashlib.sha256(folder_fingerprint(_FOLDER).encode())
     for package in _PACKAGES:
-        digest.update(f"{package} {_release(package)}\n".encode())
+        digest.update(f"{package} {release_of(package)}\n".encode())
     return digest.hexdigest()
 
 
@@ -58,7 +58,8 @@ def weights_fingerprint(names: Collection[str], catalogue: Mapping[str, ModelEnt
     return digest.hexdigest()
 
 
-def _release(package: str) -> str:
+def release_of(package: str) -> str:
+    """The release of a package, without the build; ``absent`` where it is not installed."""
     try:
         return metadata.version(package).partition("+")[0]
     except metadata.PackageNotFoundError:

@@ -9,16 +9,17 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pipeline.fingerprint import code_fingerprint, weights_fingerprint
+from pipeline.fingerprint import code_fingerprint, release_of, weights_fingerprint
 from pipeline.stem_names import INSTRUMENTAL, VOCALS
 from pipeline.transcription.choices import AUTO
 from service.db.models import TaskKind
-from service.models import TRANSCRIPTION_MODELS
+from service.models import RECOGNITION_MODELS, TRANSCRIPTION_MODELS
 
 SEPARATION, TRANSCRIPTION, WAV = "separation", "transcription", "wav"  # names of the stages
 RECOGNITION, SUBTRACTION = "recognition", "subtraction"
 AUDIO_TO_MIDI, KEY_BPM = TaskKind.AUDIO_TO_MIDI, TaskKind.KEY_BPM
 _CONVERSION = ("format", "rate_hz", "bits", "span_ms", "tempo")  # parameters that decide a conversion's result
+_PLAYER = "tinysoundfont"
 _HALF = 32  # hex digits, 128 bits
 
 
@@ -47,7 +48,7 @@ class Digests:
 
     def recognition(self, source_sha256: str) -> str:
         """Of whether audio is a song or a single instrument."""
-        return _digest([self._separation_model], RECOGNITION, source_sha256)
+        return _digest([self._separation_model, *RECOGNITION_MODELS], RECOGNITION, source_sha256)
 
     def subtraction(self, source_sha256: str, part_sha256: str) -> str:
         """Of audio without one of its stems."""
@@ -60,8 +61,9 @@ class Digests:
             soundfont: what the worker plays notes with; it is in the second half, which only workers know.
         """
         models = (self._separation_model, *TRANSCRIPTION_MODELS)
+        player = [release_of(_PLAYER), soundfont] if params["sonify"] else []
         wishes = [params["mode"], params["sonify"], params["note_events"], transcriber_of(params)]
-        return _digest(models, AUDIO_TO_MIDI, source_sha256, wishes, found=[soundfont] if soundfont else [])
+        return _digest(models, AUDIO_TO_MIDI, source_sha256, wishes, player=player)
 
     def key_bpm(self, source_sha256: str) -> str:
         """Of key and tempo."""
@@ -118,9 +120,9 @@ def same_work(digest: str) -> tuple[str, str]:
     return digest[:_HALF] + "0" * _HALF, digest[:_HALF] + "f" * _HALF
 
 
-def _digest(models: Sequence[str], *what: object, found: Sequence[str] = ()) -> str:
-    """Of a stage; ``found`` are weights that only workers know they have."""
-    made_by = (code_fingerprint(), weights_fingerprint([*models, *found]))
+def _digest(models: Sequence[str], *what: object, player: Sequence[str | None] = ()) -> str:
+    """Of a stage; ``player`` is what notes are played with, which may differ from worker to worker."""
+    made_by = (code_fingerprint(), weights_fingerprint(models), *player)
     return "".join(
         hashlib.sha256(json.dumps([*part, *models]).encode()).hexdigest()[:_HALF] for part in (what, made_by)
     )

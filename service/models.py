@@ -8,6 +8,8 @@ from service.db.models import Queue
 from service.settings import Settings
 
 TRANSCRIPTION_MODELS = ("basic-pitch", "swift-f0")
+RECOGNITION_MODELS = ("swift-f0",)
+"""Beside the separator's: what tells a voice from an instrument follows its pitch."""
 SOUNDFONTS = soundfonts()
 """The best first; without any of them notes are played by a plain synthesiser, so that none is needed."""
 
@@ -24,5 +26,5 @@ def needed_models(settings: Settings) -> tuple[str, ...]:
 
 def models_of_queues(settings: Settings, queues: Collection[str]) -> tuple[str, ...]:
     """Names of the weights that a worker of these queues needs."""
-    separating = (settings.separation_model,) if Queue.SEPARATION in queues else ()
-    return separating + (TRANSCRIPTION_MODELS if Queue.MIDI in queues else ())
+    separating = (settings.separation_model, *RECOGNITION_MODELS) if Queue.SEPARATION in queues else ()
+    return tuple(dict.fromkeys(separating + (TRANSCRIPTION_MODELS if Queue.MIDI in queues else ())))

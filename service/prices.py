@@ -9,6 +9,15 @@ from service.db.models import TaskKind
 
 MILLI = 1000
 PRICED: tuple[TaskKind, ...] = tuple(kind for kind in TaskKind if kind != TaskKind.UPLOAD)
+LIKE: Mapping[TaskKind, TaskKind] = {
+    TaskKind.AUDIO_TO_MIDI: TaskKind.TRANSCRIPTION,
+    TaskKind.EXTRACTION: TaskKind.SEPARATION,
+    TaskKind.KEY_BPM: TaskKind.MIDI,
+    TaskKind.CONVERSION: TaskKind.WAV,
+    TaskKind.CUT: TaskKind.WAV,
+    TaskKind.SPEED: TaskKind.WAV,
+}
+"""What came later, beside what it is most like: a price list from before does not give it away."""
 _ENTRY = re.compile(r"(?P<kind>[a-z_]+)=(?P<task>\d{1,9}(\.\d{1,3})?)(\+(?P<minute>\d{1,9}(\.\d{1,3})?)/min)?")
 
 
@@ -25,18 +34,22 @@ class Price:
 
 
 def parse_prices(text: str) -> Mapping[TaskKind, Price]:
-    """Read a price list such as ``separation=10+2/min, midi=5``; what it does not name is free.
+    """Read a price list such as ``separation=10+2/min, midi=5``.
+
+    What it does not name costs what the kind does that it is most like (:data:`LIKE`), or nothing.
 
     Raises:
         ValueError: an entry is not of that form, or names no kind of task.
     """
     prices: dict[TaskKind, Price] = dict.fromkeys(PRICED, Price(0))
+    named: set[TaskKind] = set()
     for entry in filter(None, (part.strip() for part in text.split(","))):
         match = _ENTRY.fullmatch(entry)
         if match is None or match["kind"] not in PRICED:
             raise ValueError(f"{entry!r} is not KIND=CREDITS or KIND=CREDITS+CREDITS/min of {', '.join(PRICED)}")
         prices[TaskKind(match["kind"])] = Price(_milli(match["task"]), _milli(match["minute"] or "0"))
-    return prices
+        named.add(TaskKind(match["kind"]))
+    return prices | {kind: prices[other] for kind, other in LIKE.items() if kind not in named}
 
 
 def credits(milli: int) -> int | float:

@@ -96,8 +96,11 @@ class Settings:
     )
     retention_days: int = _setting(14, "Days after completion until a task's records and files are deleted.")
     max_upload_mb: int = _setting(200, "Largest accepted upload or fetched file, in MB (1 000 000 bytes).")
-    max_audio_minutes: int = _setting(30, "Longest audio that is separated or written down, in minutes.")
+    max_audio_minutes: int = _setting(30, "Longest audio that is taken for anything but conversions, in minutes.")
     max_conversion_minutes: int = _setting(240, "Longest audio that is converted, cut or changed in speed, in minutes.")
+    max_output_mb: int = _setting(
+        5000, "Largest file that such a task may make, in MB: half an hour may become hours at a quarter of the speed."
+    )
     source_buckets: str = _setting(
         "",
         "S3 buckets, separated by commas, that clients may name as s3://BUCKET/KEY, with endpoint and credentials as "
@@ -115,7 +118,8 @@ class Settings:
     prices: str = _setting(
         "separation=10, midi=5, wav=1, transcription=15, audio_to_midi=15, extraction=10, key_bpm=2, conversion=1, "
         "cut=1, speed=1",
-        "Credits a task costs: KIND=CREDITS, or KIND=CREDITS+CREDITS/min for each minute of audio too.",
+        "Credits a task costs: KIND=CREDITS, or KIND=CREDITS+CREDITS/min for each minute of audio too; a kind that is "
+        "not named costs what the one does that it is most like (audio_to_midi as transcription), or nothing.",
     )
     secret: str = _setting(
         "", "Signs links and keys' digests; default a random one kept in the data folder.", is_secret=True
@@ -136,7 +140,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in (
             ("port", 0), ("retention_days", 1), ("max_upload_mb", 1), ("max_audio_minutes", 1), ("lease_seconds", 3),
-            ("max_conversion_minutes", 1),
+            ("max_conversion_minutes", 1), ("max_output_mb", 1),
             ("grace_seconds", 0), ("worker_tasks", 0), ("worker_port", 0),
             ("rate_limit_tasks", 0), ("rate_limit_seconds", 1), ("max_tasks_in_flight", 0),
         ):  # fmt: skip
@@ -171,8 +175,9 @@ class Settings:
             _check_database_url(self.database_url)
         if self.redis_url:
             _check_redis_url(self.redis_url)
-        for bucket in filter(None, self.source_buckets.split(",")):
-            if not _BUCKET.fullmatch(bucket.strip()):
+        buckets = [bucket.strip() for bucket in self.source_buckets.split(",") if bucket.strip()]
+        for bucket in buckets:
+            if not _BUCKET.fullmatch(bucket) or (bucket == "none" and len(buckets) > 1):
                 raise SettingsError(f"{_PREFIX}SOURCE_BUCKETS must be names of buckets, or `none`, not {bucket!r}.")
         if self.storage_url and not _S3_URL.fullmatch(self.storage_url):
             raise SettingsError(f"{_PREFIX}STORAGE_URL must be s3://BUCKET or s3://BUCKET/PREFIX.")

@@ -4,6 +4,7 @@ Nothing but the new file is written, and memory does not grow with the song: a d
 encoder's process each hold a block at a time, and work at the same time.
 """
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from pipeline.audio.probe import check_file
 from pipeline.audio.stream import AudioStream, open_audio
 from pipeline.conversion.dither import Quantiser
 from pipeline.conversion.encoder import Coding, Encoder, Head
-from pipeline.conversion.formats import Target
+from pipeline.conversion.formats import Format, Target
 from pipeline.conversion.rates import resamplers
 from pipeline.conversion.tags import Tags, build_comments, build_head, reading_tags
-from pipeline.errors import InvalidSpan
+from pipeline.errors import InvalidSpan, UnsupportedTarget
 
 Samples = NDArray[Any]
 STAGE = "converting"
@@ -66,20 +67,19 @@ def convert(
     tempo: float = 1.0,
     scratch: Path | None = None,
     limits: DecodeLimits | None = None,
+    max_bytes: int = sys.maxsize,
     on_progress: Callable[[str, float], None] | None = None,
 ) -> Converted:
     """Write a file's audio, or a part of it, as another file.
 
-    Where nothing is changed but the format, and that is lossless and has the bits, the integers are the same.  Where
-    samples have to be rounded to fewer bits than they have, or to 16 after they were changed, dither is added.  Tags
-    and cover are kept where the format holds them: MP3, FLAC and Ogg both, WAV, AAC and WebM tags.
-
-    Lossy files say how much of them to play, so that players give ``n_samples`` back, but for bare AAC frames, which
-    cannot: there the encoder's delay, one frame of 1024 samples, comes first, and the last frame is full.
+    Integers stay the same where only the format changes, and it is lossless and has the bits.  Samples rounded to fewer
+    bits than they have, or to 16 after they were changed, get dither.  Tags and cover are kept where the format holds
+    them: MP3, FLAC and Ogg both, WAV, AAC and WebM tags.  Lossy files say how much of them to play, but for bare AAC
+    frames, which cannot: the encoder's delay, 1024 samples, comes first there, and the last frame is full.
 
     Args:
         source: any audio file that is read here, or a video's sound.
-        out: the file to write, in an existing folder.  It appears when it is complete, in place of one of that name.
+        out: the file to write, in an existing folder; appears when it is complete, in place of one of that name.
         target: what to make; its rate and bits are the source's where they are None.
         span_ms: first and last millisecond, counted in the source, of the part to keep: from sample
             ``round(start * rate / 1000)`` up to, not with, ``round(end * rate / 1000)``.  An end within the last
@@ -87,12 +87,14 @@ def convert(
         tempo: how many times faster it is played, 0.25-4.0; pitch is kept.
         scratch: existing folder for a small temporary file; the system's own by default.
         limits: what the decoder accepts; the times are raised in proportion where ``max_duration_s`` is raised.
-        on_progress: told the stage, in a word, and the fraction that is done, at least four times a second; 0 until the
-            end of a stream that declares no length.  An exception raised by it stops the work and passes through: no
-            file and no process is left.
+        max_bytes: the most that the new file may have.
+        on_progress: told stage and fraction, at least four times a second; 0 until the end of a stream that declares
+            no length.  An exception raised by it stops the work and passes through: no file and no process is left.
 
     Raises:
-        AudioError: the source cannot be used; :class:`~pipeline.errors.InvalidSpan` names its length.
+        AudioError: the source cannot be used, or what is made of it would be too large;
+            :class:`~pipeline.errors.InvalidSpan` names its length.
+        UnsupportedTarget: too few samples for FLAC.
         EncoderMissing: there is no ffmpeg that writes the format.
         OSError: the file cannot be written, as on a full disk; nothing is left.
     """
@@ -114,9 +116,10 @@ def convert(
         coding = Coding(spec, rate_hz, stream.channels, target.bits or _bits(info))
         head = _write_head(tags.read(), spec.name, Path(head_folder, "tags"))
         unfinished = Path(folder, f"audio{spec.suffix}")
-        with Encoder(coding, unfinished, head, progress.tick) as encoder:
+        with Encoder(coding, unfinished, head, progress.tick, max_bytes) as encoder:
             steps = _steps(stream, coding, tempo)
             n_samples = _feed(encoder, _processed(_cut(stream, span_ms), steps), _rounding(info, coding, bool(steps)))
+            _check_length(spec, n_samples)
             encoder.finish()
         progress.heard(1.0)
         unfinished.replace(out)
@@ -165,6 +168,11 @@ def _check_span(span_ms: tuple[int, int] | None) -> None:
         raise InvalidSpan(
             f"The part from {span_ms[0]} to {span_ms[1]} ms is none: it must start at 0 or later, and end after that."
         )
+
+
+def _check_length(spec: Format, n_samples: int) -> None:
+    if n_samples < spec.least_samples:
+        raise UnsupportedTarget(f"{spec.name} holds at least {spec.least_samples} samples, not {n_samples}.")
 
 
 def _write_head(tags: Tags, format_name: str, path: Path) -> Head | None:

@@ -24,11 +24,14 @@ from typing import Self
 from pipeline.audio import ffmpeg
 from pipeline.audio.child import widen_pipe
 from pipeline.conversion.formats import OPUS_RATE_HZ, Format
-from pipeline.errors import EncoderMissing
+from pipeline.errors import AudioLimitExceeded, EncoderMissing
 
 _MAX_WAIT_S = 0.25  # who asks to stop is heard this soon
 _MAX_COMPLAINT_BYTES = 4000
 _FLAC_32_SINCE = 6  # the release of ffmpeg that learned to write FLAC of 32 bits; before, it wrote 24 for them
+# Of its own accord ffmpeg makes them longer at high rates, and then cannot read them when there are eight channels; a
+# song of 96 kHz is a tenth larger, too.
+_FLAC_FRAMES = ("-frame_size", "4096")
 _PCM_DECODERS = "pcm_s16le,pcm_s32le,pcm_f32le"
 _VERSION = re.compile(r"^ffmpeg version n?(\d+)\.")
 # What a number of channels means: the order of FLAC (RFC 9639, section 9.1.3), which is that of Vorbis up to 2 and the
@@ -83,7 +86,7 @@ class Coding:
             "libvorbis": ["-q:a", "6"],
             "libopus": ["-b:a", str(96_000 * self.channels)],
             "aac": ["-b:a", str(min(128_000, 3 * self.rate_hz) * self.channels)],
-            "flac": ["-sample_fmt", self.sample_format[:3], "-bits_per_raw_sample", str(self.bits)],
+            "flac": ["-sample_fmt", self.sample_format[:3], "-bits_per_raw_sample", str(self.bits), *_FLAC_FRAMES],
         }.get(self.codec, [])
         if self.codec == "flac" and self.bits == 32:
             options += ["-strict", "experimental"]
@@ -153,12 +156,14 @@ class Encoder:
         path: the file; it is there, and whole, after :meth:`finish`.
         head: tags and cover; None for neither.
         tick: called four times a second while the process is waited for; may raise to stop.
+        max_bytes: the most that the file may have; a few blocks more are noticed too late.
 
     Raises:
         EncoderMissing: there is no ffmpeg that can.
     """
 
-    def __init__(self, coding: Coding, path: Path, head: Head | None, tick: Callable[[], None]) -> None:
+    def __init__(self, coding: Coding, path: Path, head: Head | None, tick: Callable[[], None], max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._path = path
         self._tick = tick
         command = [str(encoding_ffmpeg(coding)), *_arguments(coding, path, head)]
@@ -196,8 +201,14 @@ class Encoder:
         """Hand over interleaved samples, as :meth:`Coding.input_options` describes them.
 
         Raises:
+            AudioLimitExceeded: the file has become too large.
             OSError: the file cannot be written, as on a full disk.
         """
+        if self._path.exists() and self._path.stat().st_size > self._max_bytes:
+            raise AudioLimitExceeded(
+                f"The new file would be larger than the limit, which is {self._max_bytes / 1e6:g} MB. Choose a lower "
+                "sample rate or bit depth, a shorter part, or a smaller format."
+            )
         left = samples.cast("B")
         while left:
             if not self._selector.select(_MAX_WAIT_S):
@@ -220,7 +231,7 @@ class Encoder:
         self._selector.unregister(self._pipe)
         self._pipe.close()
         self._wait()
-        if self._process.returncode != 0 or self._said():
+        if self._process.returncode != 0:
             raise self._failure()
 
     def _wait(self) -> None:

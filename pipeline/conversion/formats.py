@@ -28,6 +28,7 @@ class Format:
         rates_hz: those of :data:`RATES_HZ` that it can hold.
         odd_rates_hz: further rates that it can hold, for sources that have them; None: any from 8 kHz to its highest.
         max_channels: more are mixed down to stereo.
+        least_samples: audio that is shorter cannot be held.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Format:
     rates_hz: tuple[int, ...]
     odd_rates_hz: tuple[int, ...] | None
     max_channels: int = 8
+    least_samples: int = 1
 
     def holds(self, rate_hz: int) -> bool:
         """Whether a file of this format can have this sample rate."""
@@ -60,15 +62,16 @@ class Format:
         return 44_100 if source_rate_hz % 44_100 == 0 else self.rates_hz[-1]
 
 
-# MP3 and AAC: the rates of MPEG-1, MPEG-2 and MPEG-2.5 layer III, and of ISO/IEC 14496-3 table 1.18.
+# MP3 and AAC: the rates of MPEG-1, MPEG-2 and MPEG-2.5 layer III, and of ISO/IEC 14496-3 table 1.18.  A block of FLAC
+# has 16 samples at least (RFC 9639, section 8.2).  ffmpeg writes no ADTS of eight channels.
 FORMATS = {
     each.name: each
     for each in (
         Format("mp3", ".mp3", "audio/mpeg", False, RATES_HZ[:7], (11_025, 12_000), max_channels=2),
         Format("wav", ".wav", "audio/wav", True, RATES_HZ, None),
-        Format("flac", ".flac", "audio/flac", True, RATES_HZ, None),
+        Format("flac", ".flac", "audio/flac", True, RATES_HZ, None, least_samples=16),
         Format("ogg", ".ogg", "audio/ogg", False, RATES_HZ, None),
-        Format("aac", ".aac", "audio/aac", False, RATES_HZ[:8], (11_025, 12_000, 64_000, 88_200)),
+        Format("aac", ".aac", "audio/aac", False, RATES_HZ[:8], (11_025, 12_000, 64_000, 88_200), max_channels=6),
         Format("webm", ".webm", "audio/webm", False, RATES_HZ, None),
     )
 }

@@ -27,6 +27,9 @@ MAX_TAGS = 100
 _MAX_HEAD_BYTES = 24 << 20
 _BLOCK_BYTES = 1 << 16
 _STREAMINFO, _VORBIS_COMMENT, _PICTURE = 0, 4, 6
+# Ogg files have their tags at the stream, others at the file.
+_ALL_TAGS = ("-map_metadata:g", "0:g", "-map_metadata:g", "0:s:a:0", "-map_chapters", "-1")
+_A_FRAME_OF_FLAC = ("-c:a", "flac", "-frames:a", "1", "-bitexact", "-f", "flac", "pipe:1")
 _FRONT_COVER = 3  # picture type, as in ID3v2.4 section 4.14
 _MAGIC = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 # What speaks of the source file and would be wrong, or odd, of another.
@@ -101,22 +104,7 @@ class TagReader:
 
     def _start(self, *, with_cover: bool) -> Child:
         pictures = ["-map", "0:v?", "-map", "-0:V?", "-c:v", "copy"] if with_cover else []
-        # Ogg files have their tags at the stream, others at the file.
-        tags = ["-map_metadata:g", "0:g", "-map_metadata:g", "0:s:a:0", "-map_chapters", "-1"]
-        output = [
-            *tags,
-            "-map",
-            "0:a:0",
-            *pictures,
-            "-c:a",
-            "flac",
-            "-frames:a",
-            "1",
-            "-bitexact",
-            "-f",
-            "flac",
-            "pipe:1",
-        ]
+        output = [*_ALL_TAGS, "-map", "0:a:0", *pictures, *_A_FRAME_OF_FLAC]
         return Child(ffmpeg.tag_command(self._path, sniff(self._path), output), self._limits, self._on_progress)
 
 

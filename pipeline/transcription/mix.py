@@ -15,7 +15,7 @@ from pipeline.notes import Instrument, Note
 from pipeline.progress import OnProgress, part, unheard
 
 RATE_HZ = 44_100
-SPAN_S = 240  # heard at a time: bounds memory, whatever the length
+SPAN_S = 120  # heard at a time: bounds memory, whatever the length
 _DRUMS_SHARE = 0.15  # of the time
 _BASS_BELOW = 52  # E3; most basses of bands stay below it, most chords above
 

@@ -44,7 +44,7 @@ class KeyAuthentication(ASGIMiddleware):
         self._takes_raw = takes_raw
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Find the key of the ``Authorization: Bearer`` header.
+        """Find the key of the ``Authorization`` header: after ``Bearer``, or alone where that is taken.
 
         Raises:
             Unauthorized: no such header, or a key that is unknown or revoked.

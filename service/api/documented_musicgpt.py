@@ -134,7 +134,7 @@ def _document_by_id(operation: Json) -> None:
         parameter["schema"].update(rules.get(parameter["name"], {}))
         parameter["required"] = parameter["name"] == "conversionType"
     content = operation["responses"]["200"]["content"]["application/json"]
-    content["examples"] = _named({BY_TYPE[kind].label: _shown(kind, *rest) for kind, *rest in _RESULTS.values()})
+    content["examples"] = _named({BY_TYPE[shown[0]].label: _shown(*shown) for shown in _RESULTS.values()})
 
 
 def _shown(kind: str, cost: int, result: Json) -> Json:

@@ -50,7 +50,7 @@ def boundary_of(content_type: str) -> str:
     header["content-type"] = content_type
     boundary = header.get_boundary()
     if header.get_content_type() != "multipart/form-data" or not boundary:
-        raise BadRequest("The body must be multipart/form-data with a part named file.")
+        raise BadRequest("The body must be multipart/form-data, and its Content-Type must tell the boundary.")
     return boundary
 
 

@@ -139,7 +139,10 @@ async def read_body(chunks: AsyncIterator[bytes], content_type: str, to: Path, m
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         form = await receive(chunks, content_type, file_field=FILE_FIELD, to=to, max_bytes=max_bytes, is_required=False)
-        return Fields(dict(form.fields), form if form.has_file else None)
+        is_filled = form.has_file and bool(
+            form.size_bytes or form.file_name
+        )  # a form's field that nobody filled is not
+        return Fields(dict(form.fields), form if is_filled else None)
     body = bytearray()
     async for chunk in chunks:
         body += chunk

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.conversion.formats import BITS, FORMATS, RATES_HZ, check_target
-from pipeline.errors import UnsupportedTarget
+from pipeline.conversion.formats import BITS, FORMATS, RATES_HZ
 from pipeline.models.catalogue import find
 from pipeline.recognition_modes import AUTO, MODES
 from pipeline.stem_names import INSTRUMENTAL, VOCALS
@@ -26,7 +25,7 @@ EXTRACTION_STEMS = (
     *("kick_drum", "snare_drum", "toms", "hi_hat", "ride", "crash"),
 )
 """Every stem that the vendor's documents name; which of them can be had depends on the separation model."""
-_MAX_MS = 1e12  # what is longer is a mistake, and a whole number no longer exact as a float
+_MAX_MS = 10**12  # thirty years: what is longer is a mistake
 
 Params = dict[str, Any]
 
@@ -176,7 +175,7 @@ BY_TYPE: Mapping[str, Endpoint] = {name: endpoint for endpoint in ENDPOINTS.valu
 def _milliseconds(fields: Fields, name: str) -> int:
     value = fields.number(name) or 0.0
     if not 0 <= value <= _MAX_MS:
-        raise Invalid(f"{name} must be 0 or more, in milliseconds, not {value:g}.", field=name)
+        raise Invalid(f"{name} must be 0 to {_MAX_MS:.0e}, in milliseconds, not {value:g}.", field=name)
     return round(value)
 
 
@@ -202,8 +201,7 @@ def _target(field: str, name: str | None, rate_hz: int | None, bits: int | None)
         raise Invalid(
             f"target_bit_depth must be one of {', '.join(map(str, BITS))}, not {bits}.", field="target_bit_depth"
         )
-    try:
-        check_target(known, rate_hz, bits)
-    except UnsupportedTarget as error:
-        raise Invalid(f"target_sr: {error.message}", field="target_sr") from error
+    rates_hz = FORMATS[known].rates_hz
+    if rate_hz is not None and rate_hz not in rates_hz:
+        raise Invalid(f"target_sr: {known} holds at most {rates_hz[-1]} Hz, not {rate_hz}.", field="target_sr")
     return {"format": known, "rate_hz": rate_hz, "bits": bits}

@@ -144,9 +144,13 @@ def _converted(record: TaskRecord, links: Links) -> Json:
 
 
 def _promised(task: Task, links: Links) -> str | None:
-    """The link that the first answer promised, good from when the file is there."""
+    """The link that the first answer promised, good from when the file is there.
+
+    Only where that had to wait for more than a week, or is kept longer than was promised, its link ends later.
+    """
     params = task.params
-    return links.promised(params["file_id"], params["name"], params["link_expires_ms"]) if "file_id" in params else None
+    expires_ms = max(params.get("link_expires_ms", 0), task.expires_ms or 0)
+    return links.promised(params["file_id"], params["name"], expires_ms) if "file_id" in params else None
 
 
 def _link(file: File | None, task: Task, links: Links) -> str:

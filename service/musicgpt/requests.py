@@ -45,6 +45,9 @@ async def create(endpoint: Endpoint, request: KeyRequest, context: Context) -> T
         fields = await read_body(
             request.stream(), request.headers.get("content-type", ""), path, context.settings.max_upload_bytes
         )
+        task_id = request.user.task_id
+        if task_id is not None and (made := await find_task(task_id, request.user.key, context)) is not None:
+            return made  # by an attempt at this very request that broke off; its source may be gone since
         address = _address(fields)
         params = endpoint.params(fields, context)
         callback = fields.text("webhook_url") or None
@@ -54,7 +57,7 @@ async def create(endpoint: Endpoint, request: KeyRequest, context: Context) -> T
             key_id=request.user.key.id,
             kind=endpoint.kind,
             dialect=Dialect.MUSICGPT,
-            task_id=request.user.task_id,
+            task_id=task_id,
             params=params,
             callback_url=callback,
         )
@@ -99,6 +102,8 @@ def _address(fields: Fields) -> tuple[str, str] | None:
     Raises:
         Invalid: there is no source, or more than one.
     """
+    if fields.has(FILE_FIELD):
+        raise Invalid(f"{FILE_FIELD} must be a file, in a body of multipart/form-data.", field=FILE_FIELD)
     given = [name for name in _ADDRESS_FIELDS if fields.has(name)]
     if fields.upload is not None:
         given.append(FILE_FIELD)

@@ -1,17 +1,19 @@
 """Audio that clients name as an object of S3, ``s3://BUCKET/KEY``: in which buckets, and how it is had.
 
-Only buckets that the operator named can be read, and the storage's own: there, what this service itself keeps is left
-out, since its keys follow from contents that a client may know without owning them.
+Only buckets that the operator named can be read, or else the storage's own.  What services like this one keep there is
+left out, since its keys follow from contents that a client may know without owning them.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.errors import Invalid, NotFound, SourceFetchFailed, TooLarge
+from service.errors import Invalid, NotFound, SourceFetchFailed, StorageError, TooLarge
 from service.names import clean_name
 from service.net.fetch import Fetched
 from service.settings import Settings
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>[^/](?:.*[^/])?)", re.DOTALL | re.IGNORECASE)
 _MAX_LENGTH = 1100  # S3's own limit of a key is 1024 bytes
 _BLOCK_BYTES = 1 << 20
+# What a service like this keeps, wherever: a bucket may be shared by several, each below a prefix of its own.
+_KEPT = re.compile(r"(.*/)?objects/[0-9a-f]{2}/[0-9a-f]{64}", re.DOTALL)
 _CLIENT: "ClientConfig" = {
     "allow_http": True,  # the endpoint says which it is
     "connect_timeout": timedelta(seconds=5),
@@ -45,10 +49,9 @@ class SourceBuckets:
     """
 
     def __init__(self, settings: Settings) -> None:
-        own_bucket, _, prefix = settings.storage_url.removeprefix("s3://").partition("/")
+        own_bucket = settings.storage_url.removeprefix("s3://").partition("/")[0]
         named = [name.strip() for name in settings.source_buckets.split(",") if name.strip()]
         self._buckets = set(named) - {"none"} if named else {own_bucket} - {""}
-        self._kept = (own_bucket, f"{prefix.strip('/')}/objects/".lstrip("/"))
         self._stores: dict[str, S3Store] = {}
 
     async def check(self, field: str, address: str) -> None:
@@ -57,11 +60,15 @@ class SourceBuckets:
         Raises:
             Invalid: no such address, or of a bucket that may not be read.
             NotFound: there is no such object.
-            SourceFetchFailed: the server cannot be asked just now; the message says why.
+            SourceFetchFailed: it may not be read with this service's credentials.
+            StorageError: the server cannot be asked just now.
         """
         bucket, key = self._parsed(field, address)
+        import obstore
+
         try:
-            await self._size_bytes(bucket, key)
+            with _telling(bucket, key):
+                await obstore.head_async(self._store(bucket), key)
         except ValueError as error:  # of the client of S3, which takes no key with empty parts, dots or control signs
             raise Invalid(f"{field}: the key {key[:200]!r} is not one that can be read.", field=field) from error
 
@@ -71,27 +78,28 @@ class SourceBuckets:
         Raises:
             Invalid: no such address, or of a bucket that may not be read any more.
             NotFound: there is no such object.
-            SourceFetchFailed: it cannot be had; the message says why.
+            SourceFetchFailed: it may not be read with this service's credentials.
+            StorageError: the server cannot be asked just now, or broke off.
             TooLarge: it is longer than ``max_bytes``.
         """
         import obstore
-        from obstore.exceptions import BaseError
 
-        bucket, key = self._parsed("audio_url", address)
-        if await self._size_bytes(bucket, key) > max_bytes:
-            raise TooLarge(f"{_shown(bucket, key)} is larger than the limit of {max_bytes / 1e6:g} MB.")
+        bucket, key = self._parsed("the source", address)
+        too_large = TooLarge(f"{_shown(bucket, key)} is larger than the limit of {max_bytes / 1e6:g} MB.")
         digest, n_bytes = hashlib.sha256(), 0
-        try:
+        with _telling(bucket, key):
             answer = await obstore.get_async(self._store(bucket), key)
+            if answer.meta["size"] > max_bytes:
+                raise too_large
             await asyncio.to_thread(to.write_bytes, b"")
             async for block in answer.stream(min_chunk_size=_BLOCK_BYTES):
                 n_bytes += len(block)
-                if n_bytes > max_bytes:  # it was replaced meanwhile
-                    raise TooLarge(f"{_shown(bucket, key)} is larger than the limit of {max_bytes / 1e6:g} MB.")
+                if n_bytes > max_bytes:
+                    raise too_large
                 await asyncio.to_thread(_append, to, bytes(block))
                 digest.update(block)
-        except BaseError as error:
-            raise SourceFetchFailed(f"{_shown(bucket, key)} could not be fetched.") from error
+        if n_bytes != answer.meta["size"]:
+            raise StorageError(f"{_shown(bucket, key)} ended after {n_bytes} of {answer.meta['size']} bytes")
         return Fetched(clean_name(key), n_bytes, digest.hexdigest())
 
     def _parsed(self, field: str, address: str) -> tuple[str, str]:
@@ -107,21 +115,9 @@ class SourceBuckets:
         bucket, key = found.groups()
         if bucket not in self._buckets:
             raise Invalid(f"{field}: the bucket {bucket[:63]!r} is not one that may be read here.", field=field)
-        if bucket == self._kept[0] and (key.startswith(self._kept[1]) or "\0" in key):
+        if _KEPT.fullmatch(key):
             raise _no_such(bucket, key)
         return bucket, key
-
-    async def _size_bytes(self, bucket: str, key: str) -> int:
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            meta = await obstore.head_async(self._store(bucket), key)
-        except FileNotFoundError as error:
-            raise _no_such(bucket, key) from error
-        except (BaseError, OSError) as error:
-            raise SourceFetchFailed(f"{_shown(bucket, key)} could not be read.") from error
-        return int(meta["size"])
 
     def _store(self, bucket: str) -> "S3Store":
         from obstore.store import S3Store  # only where it is wanted: a client of S3 takes a while to load
@@ -129,6 +125,21 @@ class SourceBuckets:
         if bucket not in self._stores:
             self._stores[bucket] = S3Store(bucket, client_options=_CLIENT, retry_config=_RETRIES)
         return self._stores[bucket]
+
+
+@contextlib.contextmanager
+def _telling(bucket: str, key: str) -> Iterator[None]:
+    """Raise what goes wrong as one of ours: of the object, or of the storage that is away."""
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _no_such(bucket, key) from error
+    except (PermissionError, PermissionDeniedError, UnauthenticatedError) as error:
+        raise SourceFetchFailed(f"{_shown(bucket, key)} may not be read with this service's credentials.") from error
+    except BaseError as error:
+        raise StorageError(f"reading {_shown(bucket, key)}: {error}") from error
 
 
 def _append(file: Path, block: bytes) -> None:

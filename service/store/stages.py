@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from service.clock import Clock
 from service.db.database import Database
 from service.db.models import Stage, StageFile, Task, TaskStatus
+from service.digests import same_work
 from service.store.leases import LeaseStore
 from service.store.records import Claim, NewStageFile
 from service.store.rows import add_stage, forsake, settle
@@ -51,10 +52,15 @@ class StageStore:
     ) -> tuple[str, list[StageFile]] | None:
         """What a stage made in an earlier attempt at the task, or else, ``of_others``, in another task.
 
+        An earlier attempt's is good whatever code and weights made it: two workers that differ in these would send
+        the task back and forth for ever, each for what the other has made already.
+
         Returns:
             The task's id and the files in order; None where nobody has done it.
         """
-        own = sa.select(Stage).where(Stage.task_id == claim.task.id, Stage.name == name, Stage.digest == digest)
+        own = sa.select(Stage).where(
+            Stage.task_id == claim.task.id, Stage.name == name, Stage.digest.between(*same_work(digest))
+        )
         async with self._database.read() as session:
             stage = await session.scalar(own)
             if stage is None and of_others:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
+from pipeline.recognition_modes import STEMS
 from service.clock import Clock
 from service.db.database import Database
 from service.db.models import (
@@ -123,7 +124,11 @@ class TaskStore:
                 return Queue.IO
             digest = self._digests.first(new.kind, source.sha256, new.params)
         made = sa.select(sa.exists().where(Stage.digest.between(*same_work(digest))))
-        return Queue.IO if await session.scalar(made) else HOME_QUEUES[new.kind]
+        if await session.scalar(made):
+            return Queue.IO
+        if new.kind == TaskKind.AUDIO_TO_MIDI and new.params["mode"] in STEMS:  # nothing is separated
+            return Queue.MIDI
+        return HOME_QUEUES[new.kind]
 
     async def create_upload(self, *, key_id: str, task_id: str, track: NewTrack, params: dict[str, Any]) -> TaskRecord:
         """Record an upload as a task that has succeeded already, with its one track.

@@ -2,47 +2,54 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
+from pipeline.audio.info import AudioInfo
+from pipeline.audio.probe import probe
+from pipeline.audio.sniff import FLAC, OGG
 from pipeline.conversion.convert import convert
-from pipeline.conversion.formats import FORMATS, Target
-from service.db.models import File, Queue, TaskKind
-from service.limits import limits_of
+from pipeline.conversion.formats import check_target
+from service.db.models import Queue, TaskKind
+from service.limits import limits_of_stored
 from service.names import converted_name
-from service.store.records import Outcome
+from service.store.records import Outcome, TrackFile
 from service.worker.job import Job
 from service.worker.sources import source_of
 
 CONVERTED = "converted"  # role of the file
+_PACKED = ("alac", "ape", "flac", "mlp", "truehd", "tta", "wavpack", "wmalossless")  # lossless, and smaller than PCM
 
 
 async def convert_audio(job: Job) -> Outcome:
     """The task's source as one file.
 
     Raises:
-        AudioError: the source cannot be used.
-        UnsupportedTarget: the format cannot hold the audio.
-        InvalidSpan: the audio is shorter than the part that is wanted.
+        AudioError: the source cannot be used, is shorter than the part that is wanted, or makes too large a file.
+        UnsupportedTarget: so short a part is not held by the format.
+        EncoderMissing: there is no ffmpeg that writes the format.
         SourceFetchFailed, TooLarge: the source's address does not give it.
         PaymentRequired: the credits do not suffice for audio of its length.
         Cancelled: the job was told to stop.
         PassOn: this is for a worker of another queue.
     """
-    task = job.claim.task
+    task, settings = job.claim.task, job.context.settings
     kind, params = TaskKind(task.kind), task.params
     source = await source_of(job)
-    target = Target(params.get("format") or own_format(source.file), params.get("rate_hz"), params.get("bits"))
-    suffix = FORMATS[target.format].suffix
-    name: str = params.get("name") or converted_name(source.file.name, suffix)
+    stage = (kind, job.digests.conversion(kind, source.file.sha256, params))
     file_id: str | None = params.get("file_id")
-    digest = job.digests.conversion(kind, source.file.sha256, params)
-    if (before := await job.result_before(kind, digest)) is not None:
+    if (before := await job.result_before(*stage)) is not None:
         record, files = before
-        return Outcome(files=[replace(file, name=name, id=file_id) for file in files], audio_s=record.task.audio_s)
+        named = [replace(file, name=_name(job, source, Path(file.name).suffix), id=file_id) for file in files]
+        return Outcome(files=named, audio_s=record.task.audio_s, stage=stage)
     job.needs(Queue.IO)
-    path, out = await job.local(source.file.storage_key), job.scratch / f"converted{suffix}"
+    limits = limits_of_stored(kind, settings)
+    path = await job.local(source.file.storage_key)
+    wanted = params.get("format") or own_format(await asyncio.to_thread(probe, path, limits))
+    target = check_target(wanted, params.get("rate_hz"), params.get("bits"))
+    out = job.scratch / f"converted{target.spec.suffix}"
     span_ms = params.get("span_ms")
     with job.progress.part(kind):
-        made = await asyncio.to_thread(
+        await asyncio.to_thread(
             convert,
             path,
             out,
@@ -50,16 +57,25 @@ async def convert_audio(job: Job) -> Outcome:
             span_ms=None if span_ms is None else (span_ms[0], span_ms[1]),
             tempo=params.get("tempo", 1.0),
             scratch=job.scratch,
-            limits=limits_of(kind, job.context.settings),
+            limits=limits,
+            max_bytes=settings.max_output_mb * 1_000_000,
             on_progress=job.progress.report,
         )
-    await job.learn(kind, made.duration_s)
-    kept = await job.keep(out, CONVERTED, name)
-    return Outcome(files=[replace(kept, id=file_id)], audio_s=task.audio_s, stage=(kind, digest))
+    await job.learn(kind, task.audio_s or 0.0)
+    kept = await job.keep(out, CONVERTED, _name(job, source, out.suffix))
+    return Outcome(files=[replace(kept, id=file_id)], audio_s=task.audio_s, stage=stage)
 
 
-def own_format(file: File) -> str:
-    """The target format that audio is in already, or is nearest to: lossless stays lossless, and AAC stays AAC."""
-    by_type = {item.mime_type: name for name, item in FORMATS.items()}
-    near = {"audio/mp4": "aac", "audio/x-matroska": "webm", "audio/x-ms-wma": "mp3"}
-    return by_type.get(file.mime_type) or near.get(file.mime_type, "wav")
+def own_format(info: AudioInfo) -> str:
+    """The target format that audio is in already, or else is nearest to, so that what is lossless stays so."""
+    if info.is_lossless:
+        return "flac" if info.container == FLAC or info.codec.startswith(_PACKED) else "wav"
+    if info.container == OGG:
+        return "ogg"
+    return {"aac": "aac", "vorbis": "webm", "opus": "webm"}.get(info.codec, "mp3")
+
+
+def _name(job: Job, source: TrackFile, suffix: str) -> str:
+    """What clients see: as it was promised, or the source's name with a suffix of its own."""
+    name: str | None = job.claim.task.params.get("name")
+    return name or converted_name(source.file.name, suffix)

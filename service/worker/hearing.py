@@ -34,8 +34,11 @@ async def audio_to_midi(job: Job) -> Outcome:
     params = job.claim.task.params
     source = await source_of(job)
     stage = (AUDIO_TO_MIDI, job.digests.audio_to_midi(source.file.sha256, params, job.pipeline.soundfont))
-    if (before := await job.result_before(*stage)) is not None:
-        return heard_before(*before, stage)
+    # With what notes are played, only workers that play them know.
+    if not params["sonify"] or Queue.MIDI in job.queues:
+        before = await job.result_before(*stage)
+        if before is not None:
+            return heard_before(*before, stage)
     mode = params["mode"]
     if mode == AUTO:
         stem = await _recognised(job, source)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from service.chores import every
 from service.context import Context
 from service.db.models import Queue
 from service.doorbell import ArqDoorbell
+from service.limits import ANY_SIZE
 from service.models import model_store
 from service.settings import Settings
 from service.worker.deliveries import Deliverer
@@ -149,7 +151,7 @@ def _pipeline(settings: Settings) -> SongPipeline:
         model_store(settings),
         separation_model=settings.separation_model,
         device=settings.device,
-        limits=settings.decode_limits,
+        limits=dataclasses.replace(settings.decode_limits, max_file_bytes=ANY_SIZE),  # judged when it came
         on_batch=metrics.batch_run,
     )
 

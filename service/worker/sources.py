@@ -3,11 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from pipeline.audio.decode import decode
+from pipeline.audio.limits import DecodeLimits
 from pipeline.audio.probe import probe
+from pipeline.audio.stream import open_audio
 from service.db.models import Queue, TaskKind
 from service.errors import NotFound
-from service.limits import limits_of
+from service.limits import limits_of, limits_of_stored
 from service.names import with_suffix
 from service.net.fetch import Fetched, fetch
 from service.storage import MIME_TYPES
@@ -25,10 +26,11 @@ async def source_of(job: Job) -> TrackFile:
     if source is None:
         return await _fetched(job)
     if claim.task.audio_s is None:
+        if source.track.duration_s is None:
+            source.track.duration_s = await _length_s(job, await job.local(source.file.storage_key))
         audio_s = source.track.duration_s
-        if audio_s is None:
-            audio_s = await _measured_s(job, await job.local(source.file.storage_key))
         await job.insist(lambda: context.store.leases.add_length(claim, audio_s))
+        claim.task.audio_s = audio_s
     return source
 
 
@@ -42,8 +44,9 @@ async def _fetched(job: Job) -> TrackFile:
     job.progress.report("fetching", 0.0)
     path = job.scratch / "source"
     fetched = await job.progress.unless_stopped(_fetch(job, path))
-    info = await asyncio.to_thread(probe, path, limits_of(TaskKind(task.kind), context.settings))
-    duration_s = await _measured_s(job, path) if info.duration_s is None else info.duration_s
+    limits = limits_of(TaskKind(task.kind), context.settings)
+    info = await asyncio.to_thread(probe, path, limits)
+    duration_s = await _measured_s(job, path, limits) if info.duration_s is None else info.duration_s
     stored = await job.insist(
         lambda: context.files.keep(
             path,
@@ -73,20 +76,32 @@ async def _fetch(job: Job, path: Path) -> Fetched:
     )
 
 
-async def _measured_s(job: Job, path: Path) -> float:
+async def _length_s(job: Job, path: Path) -> float:
+    """How long stored audio is, by its header or, where that does not say, by what it holds.
+
+    Raises:
+        AudioError: it cannot be used.
+        Cancelled: the job was told to stop.
+    """
+    limits = limits_of_stored(TaskKind(job.claim.task.kind), job.context.settings)
+    info = await asyncio.to_thread(probe, path, limits)
+    return await _measured_s(job, path, limits) if info.duration_s is None else info.duration_s
+
+
+async def _measured_s(job: Job, path: Path, limits: DecodeLimits) -> float:
     """How long audio is whose header does not say: decoded, it tells.
 
     Raises:
         AudioError: it cannot be used.
         Cancelled: the job was told to stop.
     """
+
+    def measure() -> float:
+        def tick(_fraction: float) -> None:  # how far it is, nobody can know
+            job.progress.report("measuring", 0.0)
+
+        with open_audio(path, limits, tick) as stream:
+            return sum(len(block) for block in stream.blocks()) / stream.info.rate_hz
+
     job.progress.report("measuring", 0.0)
-    audio = await asyncio.to_thread(
-        decode,
-        path,
-        job.scratch,
-        limits_of(TaskKind(job.claim.task.kind), job.context.settings),
-        lambda _: job.progress.report("measuring", 0.0),  # how far it is, nobody can know
-    )
-    await asyncio.to_thread(audio.path.unlink)
-    return audio.duration_s
+    return await asyncio.to_thread(measure)

@@ -10,6 +10,7 @@ from pipeline.stem_names import INSTRUMENTAL, VOCALS
 from service.context import Context
 from service.db.models import InstrumentNotes, Queue, TaskKind
 from service.digests import SEPARATION, SUBTRACTION, TRANSCRIPTION, only_stem, transcriber_of
+from service.errors import Invalid
 from service.music import music_of, stored_music
 from service.notes import encoded_notes, wire_confidence
 from service.store.records import NewFile, NewNotes, NewStageFile, Outcome, TaskRecord, TrackFile
@@ -65,6 +66,10 @@ async def extracted(job: Job, source: TrackFile, wanted: Sequence[str]) -> list[
         if INSTRUMENTAL in wanted:
             stems = [*stems, await _instrumental(job, source, stems, 1 - share)]
     by_name = {stem.stem: stem for stem in stems}
+    if missing := [name for name in wanted if name not in by_name]:  # another model was installed meanwhile
+        raise Invalid(
+            f"stems: {', '.join(missing)} cannot be isolated any more; there is {', '.join(map(str, by_name))}."
+        )
     return [by_name[name] for name in wanted]
 
 
@@ -123,7 +128,8 @@ async def heard(job: Job, stems: Mapping[str, Stored], wanted: Sequence[str] | N
             scratch=job.scratch,
             on_progress=job.progress.report,
         )
-    await job.learn(TRANSCRIPTION, song.heard.duration_s)
+    if len(stems) > 1:  # of a single instrument it takes far less, which would spoil the estimates of songs
+        await job.learn(TRANSCRIPTION, song.heard.duration_s)
     return song
 
 

@@ -91,12 +91,14 @@ def watched(source: Path, name: str, rate_hz: int | None) -> tuple[float, float]
     return time.perf_counter() - started, most / 1e6
 
 
-def make_sources(folder: Path, duration_s: float, suffixes: set[str]) -> dict[str, Path]:
-    """A generated song in each format."""
-    wav = folder / f"{duration_s:g}.wav"
+def make_sources(folder: Path, times: int, suffixes: set[str]) -> dict[str, Path]:
+    """A generated song, played so many times, in each format."""
+    wav = folder / f"{times}.wav"
+    song = [block.T for block in generated_song(SONG_S)]
     with sf.SoundFile(wav, "w", RATE_HZ, 2, "PCM_16") as file:
-        for block in generated_song(duration_s):
-            file.write(block.T)
+        for _ in range(times):
+            for block in song:
+                file.write(block)
     made = {".wav": wav}
     for suffix in suffixes - {".wav"}:
         made[suffix] = wav.with_suffix(suffix)
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=2.0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        song = make_sources(Path(folder), SONG_S, {suffix for suffix, *_ in CASES})
+        song = make_sources(Path(folder), 1, {suffix for suffix, *_ in CASES})
         print(f"{SONG_S} s of stereo, median of {arguments.runs}:      ours    ffmpeg     ratio")
         ratios = []
         for suffix, name, rate_hz in CASES:
@@ -128,7 +130,7 @@ def main() -> None:
         print(f"of the ratios the median is {median:.2f}, the geometric mean {mean:.2f}")
         if not arguments.hours:
             return
-        long = make_sources(Path(folder), arguments.hours * 3600, {suffix for suffix, *_ in LONG_CASES})
+        long = make_sources(Path(folder), round(arguments.hours * 3600 / SONG_S), {suffix for suffix, *_ in LONG_CASES})
         print(f"{arguments.hours:g} hours:                             ours    ffmpeg     ratio   peak MB   of song")
         for suffix, name, rate_hz in LONG_CASES:
             case = (long[suffix], name, rate_hz)

@@ -141,7 +141,7 @@ def test_an_instrument_that_plays_low_for_a_while_is_one(taken: Callable[..., Re
     assert taken(np.concatenate([tone(80.0, 3.0), tone(700.0, 3.0)])).stem == OTHER
 
 
-@pytest.mark.parametrize("n_samples", [0, 1, 100, RATE_HZ // 2, 3 * RATE_HZ])
+@pytest.mark.parametrize("n_samples", [0, 1, RATE_HZ // 2, 3 * RATE_HZ])
 def test_silence_is_not_recognised(
     taken: Callable[..., Recognised], batches: list[tuple[int, int]], n_samples: int
 ) -> None:
@@ -149,11 +149,17 @@ def test_silence_is_not_recognised(
     assert batches == []
 
 
-@pytest.mark.parametrize("duration_s", [0.02, 0.05, 0.5, 0.9, 1.6])
+@pytest.mark.parametrize("duration_s", [0.06, 0.5, 0.9, 1.6])
 def test_a_short_recording_is_recognised_too(taken: Callable[..., Recognised], duration_s: float) -> None:
     stereo = np.stack([tone(700.0, duration_s)] * 2)
     assert taken(stereo).stem == OTHER
     assert taken(stereo) == taken(stereo)
+
+
+@pytest.mark.parametrize(("n_samples", "rate_hz"), [(1, 8000), (399, 8000), (1, 96_000), (4799, 96_000)])
+def test_less_than_a_note_is_not_recognised(taken: Callable[..., Recognised], n_samples: int, rate_hz: int) -> None:
+    assert taken(np.full(n_samples, 0.5), rate_hz) == Recognised(None, 0.0)
+    taken(np.random.default_rng(0).uniform(-0.5, 0.5, rate_hz // 20), rate_hz)
 
 
 def test_a_single_click_is_something(taken: Callable[..., Recognised]) -> None:
@@ -211,20 +217,25 @@ LEADS = {
 
 
 def test_a_voice_is_told_from_an_instrument_of_its_range() -> None:
-    assert verdict([opinion(Heard(LEADS[VOCALS], voice=3.0, vocals=3.0))]).stem == VOCALS
-    assert verdict([opinion(Heard(LEADS[VOCALS], voice=-6.0, vocals=-6.0))]).stem == OTHER
-    assert verdict([opinion(Heard(LEADS[OTHER], voice=-5.0, vocals=-3.0))]).stem == OTHER
-    assert verdict([opinion(Heard(LEADS[OTHER], voice=4.0, vocals=-1.0))]).stem == VOCALS
+    assert verdict([opinion(Heard(LEADS[VOCALS], voice=3.0))]).stem == VOCALS
+    assert verdict([opinion(Heard(LEADS[VOCALS], voice=-6.0))]).stem == OTHER
+    assert verdict([opinion(Heard(LEADS[OTHER], voice=3.0))]).stem == OTHER  # what is in the vocals is hardly there
 
 
 def test_a_solo_that_the_separator_tears_apart_is_still_one() -> None:
     torn = {DRUMS: -60.0, BASS: -50.0, OTHER: -3.0, VOCALS: -3.0}
-    assert verdict([opinion(Heard(torn, voice=-6.0, vocals=-6.0))]).stem == OTHER
-    assert verdict([opinion(Heard(torn, voice=1.0, vocals=3.0))]).stem is None
+    assert verdict([opinion(Heard(torn, voice=-6.0))]).stem == OTHER
+    assert verdict([opinion(Heard(torn, voice=3.0))]).stem is None
+
+
+def test_solos_that_are_not_the_same_are_a_song() -> None:
+    for leads in ((DRUMS, OTHER), (VOCALS, OTHER), (VOCALS, BASS), (DRUMS, BASS, OTHER)):
+        assert verdict([Opinion(lead, 30.0) for lead in leads]).stem is None
+    assert verdict([Opinion(lead, 30.0) for lead in (BASS, OTHER, BASS)]).stem == OTHER
 
 
 def test_one_excerpt_of_a_song_makes_it_one() -> None:
-    solo, several = Opinion(OTHER, 20.0, -4.0), Opinion(OTHER, -5.0, -4.0)
+    solo, several = Opinion(OTHER, 20.0), Opinion(OTHER, -5.0)
     assert verdict([solo, solo]).stem == OTHER
     assert verdict([solo, several]).stem is None
     assert verdict([]) == Recognised(None, 0.0)
@@ -232,8 +243,8 @@ def test_one_excerpt_of_a_song_makes_it_one() -> None:
 
 def test_who_is_unsure_says_so() -> None:
     margins = (0.0, 1.0, 5.0, 20.0)
-    solos = [verdict([Opinion(DRUMS, margin, 0.0)]).confidence for margin in margins]
-    songs = [verdict([Opinion(OTHER, -margin - 0.1, 0.0)]).confidence for margin in margins]
+    solos = [verdict([Opinion(DRUMS, margin)]).confidence for margin in margins]
+    songs = [verdict([Opinion(OTHER, -margin - 0.1)]).confidence for margin in margins]
     for sureness in (solos, songs):
         assert sureness == sorted(sureness)
         assert 0.5 <= sureness[0] < 0.6

@@ -219,7 +219,7 @@ _TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0"
 
 
 def _as_read(value: Any, kind: str) -> Any:
-    """A field's value as the MusicGPT dialect reads it: truths and numbers as text, names in any case, lists as text."""
+    """A field's value as the MusicGPT dialect reads it: truths and numbers may be text, names are in any case."""
     text = str(value).strip()
     if kind == "boolean":
         return _TRUTHS.get(text.lower(), value)

@@ -1,17 +1,16 @@
-"""How often tempo and key of whole mixes are right, from sound: writes the section ``tempo and key`` of ``RESULTS.md``.
+"""How often tempo and key of whole mixes are right, from sound: writes a section of ``RESULTS.md`` for each set.
 
     python tests/quality/score_key_bpm.py --pop909 CHECKOUT [--work DIR] [--songs 40] [--librosa]
     python tests/quality/score_key_bpm.py --part tune [--sets bands] [--only jazz] [--verbose]
 
 Songs of :mod:`quality.keyed_songs` are played into MP3 files, and those go through ``SongPipeline.tempo_and_key``,
 which separates nothing.  ``--work`` keeps the files for the next time.  The page is written from the sets ``report``
-only, of which nothing was learned and by which nothing was chosen, and only where all of them are judged.
+only, of which nothing was learned and by which nothing was chosen.
 
 * *tempo*: within 2 % of the true one, the median in quarter notes, or dotted quarters in compound metres, a minute.
   *octave*: half or twice it, within 2 %; *third*: 1/3, 2/3, 3/4, 4/3, 3/2 or 3 times it; *other*: none of these.
 * *key*: as :mod:`quality.score_key` tells errors apart: a fifth away, the relative, the parallel.
-* *changes*: of songs that go up halfway, those with both keys right and the change within five seconds; and how many of
-  the others are told to change.
+* ``rises``: songs with both keys right and the change within five seconds.
 * *librosa*: its ``beat_track`` on the same files; for the key, its ``chroma_cqt`` with Krumhansl's profiles.
 """
 
@@ -19,7 +18,6 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -59,14 +57,12 @@ class Answer:
         bpm_confidence: how sure of it.
         keys: when each key begins, in seconds, and the key.
         main: the key that it is said to be in.
-        took_s: how long that took.
     """
 
     bpm: float | None
     bpm_confidence: float
     keys: tuple[tuple[float, Key], ...]
     main: Key | None
-    took_s: float
 
 
 def tempo_verdict(bpm: float | None, true_bpm: float) -> str:
@@ -83,24 +79,21 @@ def tempo_verdict(bpm: float | None, true_bpm: float) -> str:
 
 
 def ours(pipeline: SongPipeline, path: Path) -> Answer:
-    start = time.perf_counter()
     found = pipeline.tempo_and_key(path)
-    took_s = time.perf_counter() - start
     keys = tuple((span.start_s, span.key) for span in found.keys)
-    return Answer(found.bpm, found.bpm_confidence, keys, found.key.key if found.key else None, took_s)
+    return Answer(found.bpm, found.bpm_confidence, keys, found.key.key if found.key else None)
 
 
 def librosas(path: Path) -> Answer:
     import librosa
 
     samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    start = time.perf_counter()
     mono = librosa.resample(samples.mean(axis=1), orig_sr=rate_hz, target_sr=22_050)
     tempo, _ = librosa.beat.beat_track(y=mono, sr=22_050)
     chroma = librosa.feature.chroma_cqt(y=mono, sr=22_050).sum(axis=1)
     fits = [np.corrcoef(np.roll(chroma, -tonic), profile)[0, 1] for profile in _KRUMHANSL for tonic in range(12)]
     key = Key.on(int(np.argmax(fits)) % 12, minor=int(np.argmax(fits)) >= 12)
-    return Answer(float(np.atleast_1d(tempo)[0]), 1.0, ((0.0, key),), key, time.perf_counter() - start)
+    return Answer(float(np.atleast_1d(tempo)[0]), 1.0, ((0.0, key),), key)
 
 
 def sounding(songs: Iterable[KeyedSong], folder: Path, part: str) -> list[tuple[KeyedSong, Path]]:
@@ -110,27 +103,30 @@ def sounding(songs: Iterable[KeyedSong], folder: Path, part: str) -> list[tuple[
     for song in songs:
         path = folder / f"{song.name.replace(' ', '-')}.mp3"
         if not path.exists():
-            song.write(path, soundfont(part))
+            song.write(path.with_stem("unfinished"), soundfont(part))
+            path.with_stem("unfinished").rename(path)
         out.append((song, path))
     return out
 
 
 class Tables:
-    """Tempo and key, a row for each set and program; and what else is told in words."""
+    """Tempo and key of one set, a row for each program; and what else is told in words."""
 
     def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
-        self.tempo = [f"| songs | by | n | {' | '.join(TEMPO_VERDICTS)} |", "|---" * (len(TEMPO_VERDICTS) + 3) + "|"]
-        self.key = [f"| songs | by | n | {' | '.join(KEY_VERDICTS)} |", "|---" * (len(KEY_VERDICTS) + 3) + "|"]
+        self.tempo = [f"| tempo, by | n | {' | '.join(TEMPO_VERDICTS)} |", "|---" * (len(TEMPO_VERDICTS) + 2) + "|"]
+        self.key = [f"| key, by | n | {' | '.join(KEY_VERDICTS)} |", "|---" * (len(KEY_VERDICTS) + 2) + "|"]
         self.words: list[str] = []
-        self.took_s = self.lasted_s = 0.0
 
-    def add(self, set_name: str, program: str, songs: Sequence[KeyedSong], answers: Sequence[Answer]) -> None:
+    @property
+    def lines(self) -> list[str]:
+        return [*self.tempo, "", *self.key, "", *self.words] if len(self.tempo) > 2 else self.words
+
+    def add(self, program: str, songs: Sequence[KeyedSong], answers: Sequence[Answer]) -> None:
         tempos = [tempo_verdict(answer.bpm, song.bpm) for song, answer in zip(songs, answers, strict=True)]
         keys = [verdict(answer.main, song.keys[0][1]) for song, answer in zip(songs, answers, strict=True)]
-        self.tempo.append(_row(set_name, program, TEMPO_VERDICTS, tempos))
-        self.key.append(_row(set_name, program, KEY_VERDICTS, keys))
-        print(self.tempo[-1], self.key[-1], sep="\n", flush=True)
+        self.tempo.append(_row(program, TEMPO_VERDICTS, tempos))
+        self.key.append(_row(program, KEY_VERDICTS, keys))
         for song, answer, tempo, key in zip(songs, answers, tempos, keys, strict=True):
             if self._verbose and (tempo, key) != ("right", "right"):
                 told = "-" if answer.bpm is None else f"{answer.bpm:.1f} ({answer.bpm_confidence:.2f})"
@@ -138,9 +134,9 @@ class Tables:
                 print(f"    {song.name:34} {song.bpm:6.1f} {told:15} {tempo:7} {names[0]:9} {names[1]:9} {key}")
 
 
-def _row(set_name: str, program: str, columns: Sequence[str], verdicts: Sequence[str]) -> str:
+def _row(program: str, columns: Sequence[str], verdicts: Sequence[str]) -> str:
     counts = Counter(verdicts)
-    return f"| {set_name} | {program} | {len(verdicts)} | {' | '.join(str(counts[column]) for column in columns)} |"
+    return f"| {program} | {len(verdicts)} | {' | '.join(str(counts[column]) for column in columns)} |"
 
 
 def changes(songs: Sequence[KeyedSong], answers: Sequence[Answer]) -> str:
@@ -169,46 +165,39 @@ def main() -> None:
     if args.pop909:
         sources["pop909"] = lambda: pop909(args.pop909, args.part, args.songs)
     pipeline = SongPipeline(ModelStore(Path(os.environ.get("STEMSCRIBE_MODELS_DIR") or default_root())))
-    tables = Tables(verbose=args.verbose)
-    judged = [name for name in ("bands", "pop909", "rises") if name in sources and name in args.sets]
     with tempfile.TemporaryDirectory() as scratch:
-        for name in judged:
+        for name in (name for name in sources if name in args.sets):
             wanted = (song for song in sources[name]() if not args.only or any(word in song.name for word in args.only))
             files = sounding(wanted, (args.work or Path(scratch)) / args.part / name, args.part)
-            judge(tables, name, pipeline, files, with_librosa=args.librosa)
-    lines = [*tables.tempo, "", *tables.key, "", *tables.words, _cost(tables)]
-    print("\n".join(lines))
-    if len(judged) == 3 and args.part == REPORT and args.librosa and not args.only:
-        update_section("tempo and key", "\n".join([_head(args.songs), *lines]))
+            tables = judged(name, pipeline, files, args)
+            print(f"\n{name}", *tables.lines, sep="\n", flush=True)
+            if args.part == REPORT and not args.only:
+                update_section(f"tempo and key {name}", "\n".join([_head(name, args), *tables.lines]))
 
 
-def judge(
-    tables: Tables, name: str, pipeline: SongPipeline, files: Sequence[tuple[KeyedSong, Path]], *, with_librosa: bool
-) -> None:
-    """Add what is found of one set."""
+def judged(
+    name: str, pipeline: SongPipeline, files: Sequence[tuple[KeyedSong, Path]], args: argparse.Namespace
+) -> Tables:
+    """What is found of one set."""
+    tables = Tables(verbose=args.verbose)
     songs = [song for song, _ in files]
     answers = [ours(pipeline, path) for _, path in files]
-    tables.took_s += sum(answer.took_s for answer in answers)
-    tables.lasted_s += sum(soundfile.info(path).duration for _, path in files)
     if name == "rises":
-        tables.words.append(changes(songs, answers))
-        return
-    tables.add(name, "ours", songs, answers)
-    false = sum(len(answer.keys) > 1 for answer in answers)
-    tables.words.append(f"Of {len(songs)} {name} in one key, a change is told in {false}.")
-    if with_librosa:
-        tables.add(name, "librosa", songs, [librosas(path) for _, path in files])
+        tables.words = [changes(songs, answers)]
+        return tables
+    tables.add("ours", songs, answers)
+    tables.words = [f"In {sum(len(answer.keys) > 1 for answer in answers)} a change of key is told; there is none."]
+    if args.librosa:
+        tables.add("librosa", songs, [librosas(path) for _, path in files])
+    return tables
 
 
-def _cost(tables: Tables) -> str:
-    return f"It took {tables.took_s / tables.lasted_s:.3f} of the songs' duration, {os.cpu_count()} processors, busy."
-
-
-def _head(n_pop909: int) -> str:
+def _head(name: str, args: argparse.Namespace) -> str:
+    options = f" --pop909 CHECKOUT --songs {args.songs}" * (name == "pop909") + " --librosa" * args.librosa
+    command = f"python tests/quality/score_key_bpm.py --sets {name}{options}"
     return (
-        "## Tempo and key of a mix\n\n"
-        f"By `python tests/quality/score_key_bpm.py --pop909 CHECKOUT --librosa --songs {n_pop909}`, which says what "
-        "is judged. From sound (MP3), nothing separated; counts of songs.\n"
+        f"## Tempo and key of a mix: {name}\n\nBy `{command}`, which says what is judged. From sound (MP3), nothing "
+        "separated; counts of songs.\n"
     )
 
 

@@ -120,7 +120,7 @@ def hear(songs: Path, voices: Path, instruments: Path, out: Path, seconds: float
                 continue
             with tempfile.TemporaryDirectory() as scratch:
                 made = recognition._separated(samples[None], separator, Path(scratch), lambda _: None)
-            heard = recognition.heard(samples, made, separator.rate_hz, network)
+            heard = recognition.heard(made, separator.rate_hz, network)
             names = ["/".join(path.parts[-3:]) for path in files]
             row = {"files": names, "families": sorted(families), **asdict(heard)}
             print(json.dumps(row), file=lines, flush=True)
@@ -132,13 +132,13 @@ def report(out: Path) -> None:
     margins = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["families"]):
         families = "+".join(row["families"])
-        of_row = recognition.opinion(recognition.Heard(row["levels_db"], row["voice"], row["vocals"]))
+        of_row = recognition.opinion(recognition.Heard(row["levels_db"], row["voice"]))
         found = recognition.verdict([of_row])
         margins["solo" if len(row["families"]) == 1 else "several"].append(of_row.margin_db)
         levels = " ".join(f"{name} {round(level_db):4}" for name, level_db in row["levels_db"].items())
         print(
-            f"{families:26} {found.stem or 'song':7}{of_row.margin_db:6.1f} dB  voice {row['voice']:5.1f}, "
-            f"of the vocals {row['vocals']:5.1f}  {levels}  {row['files'][-1]}"
+            f"{families:26} {found.stem or 'song':7}{of_row.margin_db:6.1f} dB  voice {row['voice']:5.1f}  "
+            f"{levels}  {row['files'][-1]}"
         )
     for kind, of_kind in margins.items():
         print(f"{kind}, {len(of_kind)}: dB at 0 5 25 50 75 95 100 %", np.percentile(of_kind, QUANTILES).round(1))

@@ -46,7 +46,7 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
         ("secret", "fifteen bytes..", "SECRET must have at least 16 bytes"),
         ("separation_model", "basic-pitch", "SEPARATION_MODEL must be one of htdemucs, htdemucs_6s, htdemucs_ft, not"),
         ("separation_model", "demucs9", "SEPARATION_MODEL must be one of .*, not 'demucs9'"),
-        ("source_buckets", "songs, s3://more", "SOURCE_BUCKETS must be names of buckets, or `none`, not ' s3://more'"),
+        ("source_buckets", "songs, s3://more", "SOURCE_BUCKETS must be names of buckets, or `none`, not 's3://more'"),
         ("max_conversion_minutes", 0, "MAX_CONVERSION_MINUTES must be at least 1"),
         ("database_url", "nonsense", r"DATABASE_URL is no database address. Write postgresql\+asyncpg://"),
         ("database_url", "postgresql+asyncpg://me@host:port/db", "DATABASE_URL is no database address"),

@@ -1,4 +1,4 @@
-"""Stages of the tasks that hear a recording as it is: what it was taken for, its notes, key and tempo, stems by name."""
+"""Stages of tasks that hear a recording as it is: what it was taken for, notes, key and tempo, stems by name."""
 
 import uuid
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from pipeline.recognition import Recognised
 from pipeline.song import Report
 from service.context import Context
 from service.db.models import ApiKey, Queue, Task, TaskKind, TaskStatus
+from service.models import models_of_queues
+from service.settings import Settings
 from service.store.records import NewTask, TaskRecord, TrackFile
 from service.worker.worker import Worker
 from support.clock import ManualClock
@@ -72,10 +74,30 @@ async def test_each_worker_does_its_part(
     assert [row.stem for row in made.instruments] == stems
 
 
+async def test_workers_of_other_code_do_not_send_a_task_back_and_forth(
+    context: Context, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening, writing = FakePipeline(), FakePipeline()
+    separator = worker_of(context, listening, [Queue.SEPARATION])
+    transcriber = worker_of(context, writing, [Queue.MIDI])
+    task = await ask(context, key, TaskKind.AUDIO_TO_MIDI, MIDI)
+    assert await separator.run_once()
+    monkeypatch.setattr("service.digests.code_fingerprint", lambda: "another release's")
+    assert await transcriber.run_once()
+    assert (await record(context, task)).task.status == TaskStatus.SUCCEEDED
+    assert (listening.calls, writing.calls) == (["recognise", "separate"], ["transcribe", "sonify"])
+
+
+def test_who_separates_has_what_recognition_takes() -> None:
+    assert models_of_queues(Settings(), [Queue.SEPARATION]) == ("htdemucs", "swift-f0")
+    assert models_of_queues(Settings(), [Queue.IO]) == ()
+
+
 async def test_what_the_client_says_needs_no_listening(context: Context, key: ApiKey, pipeline: FakePipeline) -> None:
     task = await ask(context, key, TaskKind.AUDIO_TO_MIDI, {**MIDI, "mode": "bass", "sonify": False})
     await worker_of(context, pipeline).run_once()
     made = await record(context, task)
+    assert task.queue == Queue.MIDI
     assert pipeline.calls == ["transcribe"]
     assert (made.task.music or {})["mode"] == "bass"
     assert "note_events" in roles(made)

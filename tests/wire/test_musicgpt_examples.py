@@ -26,7 +26,7 @@ from support.process import running_service
 from support.s3 import BUCKET
 from support.webhooks import SETTINGS, WebhookReceiver, webhook_receiver
 
-EXAMPLES = (Path(__file__).with_name("clients") / "musicgpt_examples.md").read_text(encoding="utf-8")
+EXAMPLES = (Path(__file__).with_name("clients") / "musicgpt_examples.txt").read_text(encoding="utf-8")
 AUDIO_TO_MIDI, FILE_CONVERT = re.findall(r"```python\n(.*?)```", EXAMPLES, re.DOTALL)
 [CURL] = re.findall(r"```sh\n(.*?)```", EXAMPLES, re.DOTALL)
 REAL_SONG_S = 4.0

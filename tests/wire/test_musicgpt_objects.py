@@ -160,13 +160,17 @@ async def test_objects_that_are_no_usable_audio(api: Api, objects: Objects, cont
 
 
 @SCALED
-@pytest.mark.parametrize(
-    "address", ["s3://", f"s3://{BUCKET}", f"s3://{BUCKET}/", "s3:///a", "s3://x/a/", f"S3://{BUCKET}/{'x' * 1100}"]
-)
-async def test_addresses_that_are_none(api: Api, objects: Objects, address: str) -> None:
-    status, said = refusal(await ask_json(api, "audio_to_midi", {"audio_url": address}))
-    assert status == 422
-    assert said == "audio_url must be s3://BUCKET/KEY, of at most 1100 characters."
+async def test_addresses_that_are_none(api: Api) -> None:
+    for address in (
+        "s3://",
+        f"s3://{BUCKET}",
+        f"s3://{BUCKET}/",
+        "s3:///a",
+        "s3://x/a/",
+        f"S3://{BUCKET}/{'x' * 1100}",
+    ):
+        status, said = refusal(await ask_json(api, "audio_to_midi", {"audio_url": address}))
+        assert (status, said) == (422, "audio_url must be s3://BUCKET/KEY, of at most 1100 characters."), address
 
 
 @SCALED

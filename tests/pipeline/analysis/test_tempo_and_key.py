@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.analysis.beats import estimate_beats
-from pipeline.analysis.key import Key, KeySpan
+from pipeline.analysis.key import TOLD_FROM, Key, KeySpan, estimate_keys
 from pipeline.analysis.tempo_and_key import TempoAndKey, tempo_and_key
 from pipeline.errors import Cancelled
 from pipeline.notes import Instrument, Note
@@ -63,6 +63,25 @@ def test_what_is_too_unsure_for_a_score_is_told_here_with_its_confidence() -> No
     song = composed_song(96, duration_s=20.0, jitter_s=0.055, drums=False)
     assert estimate_beats(song) is None
     assert 0.0 < tempo_and_key(song, 20.0).bpm_confidence < 0.3
+
+
+def scale(classes: tuple[int, ...]) -> list[Instrument]:
+    tones = [60 + classes[3 * index % len(classes)] for index in range(40)]
+    notes = tuple(Note(pitch, 0.5 * index, 0.5 * index + 0.4, 0.7) for index, pitch in enumerate(tones))
+    return [Instrument("Electric Piano 1", 4, False, "other", notes)]
+
+
+def test_a_key_too_unsure_for_a_score_is_told_here_with_its_confidence() -> None:
+    song = scale((0, 2, 7, 9))
+    assert estimate_keys(song) == ()
+    (span,) = tempo_and_key(song, 21.0).keys
+    assert span.key in {Key.on(7, minor=False), Key.on(7, minor=True), Key.on(2, minor=False)}
+    assert 0.2 < span.confidence < TOLD_FROM
+    assert (span.start_s, span.end_s) == (0.0, 20.0)
+
+
+def test_the_whole_tone_scale_is_in_no_key() -> None:
+    assert tempo_and_key(scale((0, 2, 4, 6, 8, 10)), 21.0).keys == ()
 
 
 @pytest.mark.parametrize("seed", range(4))

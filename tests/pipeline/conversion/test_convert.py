@@ -10,6 +10,7 @@ import soundfile as sf
 from pipeline.audio.decode import decode
 from pipeline.conversion.convert import convert
 from pipeline.conversion.formats import FORMATS, Target
+from pipeline.errors import UnsupportedTarget
 from support.conversion import ffmpeg, integers, make, music, read_integers, write_wav
 from support.ffprobe import ffprobe
 
@@ -101,6 +102,31 @@ def test_six_channels_stay_six_and_in_their_order_but_for_mp3(tmp_path: Path) ->
     np.testing.assert_array_equal(read_integers(back.path, tmp_path, channels=6), samples)
     channels = {name: ffprobe(convert(source, tmp_path / "c", Target(name)).path).channels for name in FORMATS}
     assert channels == {"mp3": 2, "wav": 6, "flac": 6, "ogg": 6, "aac": 6, "webm": 6}
+
+
+def test_eight_channels_of_192_khz_can_be_read_again(tmp_path: Path) -> None:
+    samples = integers(40_000, 24, channels=8)
+    source = write_wav(tmp_path / "a.wav", samples, 24, rate_hz=192_000)
+    flac = convert(source, tmp_path / "b.flac", Target("flac"))
+    back = convert(flac.path, tmp_path / "c.wav", Target("wav"))
+    np.testing.assert_array_equal(read_integers(back.path, tmp_path, channels=8), samples)
+    assert convert(source, tmp_path / "d.aac", Target("aac")).channels == 2
+
+
+@pytest.mark.parametrize("n_samples", [16, 17, 4095, 4097])
+def test_a_flac_may_end_with_any_block(tmp_path: Path, n_samples: int) -> None:
+    samples = integers(n_samples, 16)
+    made = convert(write_wav(tmp_path / "a.wav", samples), tmp_path / "b.flac", Target("flac"))
+    np.testing.assert_array_equal(read_integers(made.path, tmp_path), samples)
+
+
+def test_a_few_samples_are_too_few_for_flac_alone(tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "a.wav", integers(15, 16))
+    with pytest.raises(UnsupportedTarget, match="flac holds at least 16 samples, not 15"):
+        convert(source, tmp_path / "b", Target("flac"))
+    assert not (tmp_path / "b").exists()
+    made = {name: convert(source, tmp_path / "b", Target(name)).n_samples for name in FORMATS if name != "flac"}
+    assert set(made.values()) == {15}
 
 
 def test_a_video_gives_its_sound(tmp_path: Path) -> None:
