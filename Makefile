@@ -72,7 +72,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(UV_INSTALL) torch -e '.[dev,postgres,redis]'
 	@touch $@
 
-# The TypeScript client's generator and compiler, for its test.  Node and npm come from a wheel.
+# The TypeScript client's generator and compiler, the vendor's own client and an ffprobe, for their tests.  Node and npm come from a wheel.
 $(VENV)/.installed-node: tests/wire/clients/package.json $(VENV)/.installed-dev
 	@mkdir -p $(VENV)/node
 	cp $< $(VENV)/node

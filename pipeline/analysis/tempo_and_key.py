@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.analysis.beats import Beats, estimate_beats
-from pipeline.analysis.key import FRAME_S, Key, KeySpan, Sounding, keys_of, main_key
+from pipeline.analysis.key import KeySpan, estimate_keys, main_key
 from pipeline.notes import Instrument
 from pipeline.progress import OnProgress, unheard
 
@@ -27,8 +27,7 @@ class TempoAndKey:
     Attributes:
         duration_s: its length.
         beats: its tempo and beats, and its bars where they are clear; None where nothing periodic is heard.
-        keys: its keys, one after another without gaps; empty where music in no key is likelier than any.  Where
-            none is clear enough to be written down, the one that is likeliest.
+        keys: its keys, one after another without gaps; empty where none is clear.
     """
 
     duration_s: float
@@ -54,7 +53,7 @@ class TempoAndKey:
 def tempo_and_key(
     instruments: Sequence[Instrument], duration_s: float, on_progress: OnProgress = unheard
 ) -> TempoAndKey:
-    """The likeliest tempo, however unsure, and the keys that are clear, or else the likeliest key of all.
+    """The likeliest tempo, however unsure, and the keys that are clear.
 
     Args:
         instruments: notes, as of :func:`pipeline.transcription.mix.transcribe_mix`.
@@ -64,18 +63,7 @@ def tempo_and_key(
     beats = estimate_beats(instruments, on_progress, least_confidence=LEAST_BEAT_CONFIDENCE)
     if beats is not None:
         beats = _struck(_tapped(beats), instruments)
-    heard = Sounding.of(instruments)
-    return TempoAndKey(duration_s, beats, keys_of(heard) or _likeliest(heard))
-
-
-def _likeliest(heard: Sounding) -> tuple[KeySpan, ...]:
-    """The likeliest key of the whole, if it is likelier than none."""
-    odds = heard.probabilities()
-    best = int(odds.argmax())
-    if best == len(odds) - 1:
-        return ()
-    key = Key.on(best % 12, minor=best >= 12)
-    return (KeySpan(0.0, len(heard.classes) * FRAME_S, key, float(odds[best])),)
+    return TempoAndKey(duration_s, beats, estimate_keys(instruments))
 
 
 def _tapped(beats: Beats) -> Beats:

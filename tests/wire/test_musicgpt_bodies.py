@@ -87,6 +87,8 @@ async def test_an_address_beside_a_file_that_is_no_file_part(api: Api) -> None:
     """Some clients send every field they know, empty where it has no value."""
     files = {"audio_file": ("song.wav", wav_bytes()), "audio_url": (None, ""), "webhook_url": (None, "")}
     assert (await post(api, "extract_key_bpm", files=files)).status_code == 200
+    nothing = {"audio_file": ("", b""), "audio_url": (None, SONG)}  # as a form's field for a file that nobody filled
+    assert (await post(api, "extract_key_bpm", files=nothing)).status_code == 200
 
 
 @pytest.mark.parametrize("truth", TRUTHS)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import resource
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def test_no_room(folder: Path, song: Path, name: str) -> None:
     assert told.value.errno == errno.EFBIG
 
 
+def test_a_file_that_becomes_too_large(folder: Path, song: Path) -> None:
+    with pytest.raises(AudioLimitExceeded, match=r"would be larger than the limit, which is 0\.5 MB"):
+        convert(song, folder / "a", Target("wav"), max_bytes=500_000)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_full_disk_is_told_by_its_number(tmp_path: Path, name: str) -> None:
     """What is written to this device fails as on a full disk."""
@@ -92,7 +98,7 @@ def test_a_full_disk_is_told_by_its_number(tmp_path: Path, name: str) -> None:
 
     def write() -> None:
         coding = encoder.Coding(FORMATS[name], 48_000, 2, 16)
-        with encoder.Encoder(coding, tmp_path / "full", None, lambda: None) as process:
+        with encoder.Encoder(coding, tmp_path / "full", None, lambda: None, sys.maxsize) as process:
             process.write(memoryview(bytes(1 << 18)))
             process.finish()
 
