@@ -11,6 +11,7 @@ from service.api.auth import Caller
 from service.api.checks import check_url, find_task, is_expired, read_record, track_behind_url
 from service.api.incoming import scratch_file, stored_source
 from service.api.injection import KeyRequest
+from service.api.made_files import made_file, shared_source
 from service.api.wording import shown
 from service.context import Context
 from service.db.models import Dialect, File, Task, TaskKind
@@ -18,7 +19,6 @@ from service.errors import BadRequest, Invalid, NotFound, NotOffered
 from service.limits import limits_of
 from service.musicgpt.body import FILE_FIELD, Fields, read_body
 from service.musicgpt.endpoints import BY_TYPE, NOT_OFFERED_TYPES, Endpoint
-from service.musicgpt.made_files import made_file, shared_source
 from service.names import clean_name, converted_name
 from service.storage.source_buckets import is_object_address
 from service.store.records import NewTask, TaskRecord

@@ -265,12 +265,11 @@ async def test_a_fetch_that_is_cancelled_leaves_no_file_open(
 ) -> None:
     storage = open_storage(s3_settings(tmp_path, s3_url))
     key = await put(storage, SMALL)
-    opened: list[Any] = []
-    really = Path.open
+    opened, really = list[Any](), Path.open
 
     def slow(path: Path, *args: Any, **kwargs: Any) -> Any:
         opened.append(really(path, *args, **kwargs))
-        time.sleep(0.1)  # the fetch is cancelled now, and whoever opened the file has yet to hear of it
+        time.sleep(0.1)  # it is cancelled now, and whoever opened the file has yet to hear of that
         return opened[-1]
 
     monkeypatch.setattr(Path, "open", slow)
