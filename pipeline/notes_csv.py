@@ -33,7 +33,8 @@ def write_note_events(instruments: Iterable[Instrument], path: Path) -> None:
     ``pitch_bend`` is :attr:`pipeline.notes.Note.bends`: its numbers, in thirds of a semitone, 86 a second, stand in
     this one field with spaces between them, none where the pitch was not followed.  Basic Pitch appends each number as
     a field of its own, so that lines have up to some hundreds of fields under a header of five, which pandas and many
-    others refuse to read.  The numbers are the same: they are ``row["pitch_bend"].split()`` instead of ``row[4:]``.
+    others refuse to read.  Here they are ``row["pitch_bend"].split()`` instead of ``row[4:]``, and 0
+    is in tune where Basic Pitch says 1.
 
     Args:
         instruments: any number; none gives the header alone.

@@ -37,15 +37,17 @@ _STEP_S = 0.1  # between the places where an excerpt may begin
 _SCANNING_SHARE = 0.05  # of the time
 _TINY = 1e-12
 # Own energy of a stem relative to all, from which it is played and not just leaked into.  In 42 excerpts of solos
-# (tests/quality/tune_recognition.py) no more than -22, -43, -29 and -53 dB leaked; in 38 of several instruments, up to
-# 12 dB apart, the second loudest stem had at least -15, -17, -9 and -13.  A solo that is separated only takes longer.
+# (tests/quality/tune_recognition.py) no more than -22, -43, -29 and -53 dB leaked; in 37 of 38 of several instruments,
+# up to 12 dB apart, the second loudest stem had at least -15, -17, -9 and -13 (the other was a bass that htdemucs left
+# in `other`).  A solo that is separated only takes longer.
 LEAKS_DB = {DRUMS: -20.0, BASS: -26.0, OTHER: -22.0, VOCALS: -26.0}
 # Log-odds of a voice below which the vocals stem holds an instrument.  Singers and speakers among those excerpts had
 # -2.0 or more, accompanied or not, a dull synthetic hum -3.1, and the three General MIDI solos that htdemucs took for
 # vocals -4.4 or less.
 UNSUNG = -3.5
-DIFFERING = 0.5  # confidence where excerpts are solos, but not the same: a song, or one that is hard to tell
-WIDTH_DB = 3.0  # how much further from that level makes it e times likelier to be right
+# Confidence is a margin put between 0 and 1, not a measured probability.
+DIFFERING = 0.5  # where excerpts are solos, but not the same: a song, or one that is hard to tell
+WIDTH_DB = 3.0  # how much further from that level makes the odds e times higher
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Recognised:
     Attributes:
         stem: the stem that it is as a whole: ``vocals`` for a voice, sung or hummed, ``bass``, ``drums``, or ``other``
             for any other instrument or several that play pitches; None for a song, to be separated.
-        confidence: how sure that is, 0-1.
+        confidence: how clear that is, 0-1; no probability.
     """
 
     stem: str | None

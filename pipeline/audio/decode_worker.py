@@ -72,7 +72,7 @@ def decode(path: str, float64_for: list[str]) -> int:
 
     try:
         file = Stream(path)
-    except (soundfile.LibsndfileError, MemoryError):
+    except (soundfile.LibsndfileError, MemoryError, TypeError):  # the last of a name that ends in .raw
         return NOT_READABLE
     # A recorder that was cut off leaves a length of zero, which ffmpeg reads past; and of MPEG audio without
     # an index libsndfile reports, and reads, only a part.

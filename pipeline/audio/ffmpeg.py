@@ -37,6 +37,8 @@ _OVER_16_BITS = re.compile(r", (?:s32p?|s64p?|fltp?|dblp?)\b")
 _OVER_24_BITS = re.compile(r", (?:s32p?(?! \(2\d bit\))|s64p?|dblp?)\b")
 _NOT_LISTED = re.compile(r"not on whitelist|Failed to open codec in avformat_find_stream_info")
 _UNLIKE = re.compile(r"(?:Channel|Sample rate) change is not supported")
+_LAYOUT = re.compile(r", \d+ Hz, (\d\.\d(?:\.\d)?(?:\([a-z]+\))?|quad(?:\([a-z]+\))?|hexagonal|octagonal|cube)[,\n]")
+_GUESSED_LAYOUT = "Guessed Channel Layout"
 _GUESSED_DURATION = "Estimating duration from bitrate"
 
 
@@ -98,6 +100,7 @@ def inspect(path: Path, container: Container, limits: DecodeLimits, on_progress:
         bits=24 if is_lossless and _OVER_16_BITS.search(details) else 16,
         is_wide=is_lossless and _OVER_24_BITS.search(details) is not None,
         has_video=_VIDEO.search(said) is not None,
+        layout=_layout(details) if channels > 2 and _GUESSED_LAYOUT not in said else None,
     )
 
 
@@ -162,6 +165,11 @@ def _reading(
         *("exec", str(ffmpeg_path()), "-hide_banner", "-nostdin", "-nostats", "-loglevel", log_level),
         *(*source, "-threads", "1", "-i", f"file:{path.absolute()}", *output),
     ]
+
+
+def _layout(details: str) -> str | None:
+    found = _LAYOUT.search(details)
+    return found[1] if found else None
 
 
 def _declared_duration_s(said: str) -> float | None:

@@ -18,6 +18,7 @@ class AudioInfo:
         is_lossless: the coding keeps every bit.
         bits: 24 if it holds more than 16 bits per sample, as 24-bit and float files do; else 16.
         is_wide: it holds even more than float32 does: integers of 32 bits, or float64.
+        layout: what more than two channels are, as ffmpeg calls it (``5.1(side)``); None where that is not known.
         has_video: a film, whose declared length may be that of its picture.
     """
 
@@ -30,3 +31,4 @@ class AudioInfo:
     bits: int
     has_video: bool = False
     is_wide: bool = False
+    layout: str | None = None

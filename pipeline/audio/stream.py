@@ -6,7 +6,7 @@
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,9 @@ def open_audio(
                 if info.channels <= 2:
                     yield _stream(child, info, limits, slack_s=0.0, channels=info.channels, keep_wide=keep_wide)
                     return
-    if info is None:
+    if info is not None:  # which channels these are, only ffmpeg says
+        info = replace(info, layout=ffmpeg.inspect(path, container, limits, on_progress).layout)
+    else:
         info = ffmpeg.inspect(path, container, limits, on_progress)
         limits.check_audio(rate_hz=info.rate_hz, channels=info.channels, duration_s=info.duration_s)
     channels = info.channels if info.channels <= max_channels else 2

@@ -26,7 +26,7 @@ def subtract(mix: AudioSource, part: AudioSource, path: Path, on_progress: OnPro
 
     Args:
         mix: the whole.
-        part: what to take out of it: of the same rate, length and channels, as stems of the mix are.
+        part: what to take out of it: of the same rate, length, channels and bits, as stems of the mix are.
         path: the file, ``.flac``, in an existing folder.
         on_progress: told of every block.
 
@@ -34,8 +34,11 @@ def subtract(mix: AudioSource, part: AudioSource, path: Path, on_progress: OnPro
         CorruptAudio: the part is not of the mix's shape.
         OSError: it cannot be written, as on a full disk.
     """
-    if (mix.rate_hz, mix.channels, mix.n_samples) != (part.rate_hz, part.channels, part.n_samples):
-        raise CorruptAudio("The part is not of the rate, length and channels of the mix that it is to be taken out of.")
+    shape = (mix.rate_hz, mix.channels, mix.n_samples, mix.bits)
+    if shape != (part.rate_hz, part.channels, part.n_samples, part.bits):
+        raise CorruptAudio(
+            "The part is not of the rate, length, channels and bits of the mix that it is to be taken out of."
+        )
     full_scale = 1 << (mix.bits - 1)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder, "rest.flac")

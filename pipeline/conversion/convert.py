@@ -22,6 +22,7 @@ from pipeline.conversion.dither import Quantiser
 from pipeline.conversion.encoder import Coding, Encoder, Head
 from pipeline.conversion.formats import Format, Target
 from pipeline.conversion.rates import resamplers
+from pipeline.conversion.stretch import MAX_TEMPO, MIN_TEMPO, Stretcher
 from pipeline.conversion.tags import Tags, build_comments, build_head, reading_tags
 from pipeline.errors import InvalidSpan, UnsupportedTarget
 
@@ -88,17 +89,18 @@ def convert(
         scratch: existing folder for a small temporary file; the system's own by default.
         limits: what the decoder accepts; the times are raised in proportion where ``max_duration_s`` is raised.
         max_bytes: the most that the new file may have.
-        on_progress: told stage and fraction, at least four times a second; 0 until the end of a stream that declares
+        on_progress: told stage and fraction, several times a second; 0 until the end of a stream that declares
             no length.  An exception raised by it stops the work and passes through: no file and no process is left.
 
     Raises:
         AudioError: the source cannot be used, or what is made of it would be too large;
             :class:`~pipeline.errors.InvalidSpan` names its length.
-        UnsupportedTarget: too few samples for FLAC.
+        UnsupportedTarget: too few samples for FLAC, or no such tempo.
         EncoderMissing: there is no ffmpeg that writes the format.
         OSError: the file cannot be written, as on a full disk; nothing is left.
     """
     _check_span(span_ms)
+    _check_tempo(tempo)
     spec = target.spec
     limits = (limits or DecodeLimits()).with_time_for_length()
     progress = _Progress(on_progress)
@@ -113,8 +115,9 @@ def convert(
         info = stream.info
         progress.expect(info, span_ms)
         rate_hz = target.rate_hz or spec.rate_for(info.rate_hz)
-        coding = Coding(spec, rate_hz, stream.channels, target.bits or _bits(info))
-        head = _write_head(tags.read(), spec.name, Path(head_folder, "tags"))
+        layout = info.layout if stream.channels == info.channels else None
+        coding = Coding(spec, rate_hz, stream.channels, target.bits or _bits(info), layout)
+        head = _write_head(tags.read().at(tempo), spec.name, Path(head_folder, "tags"))
         unfinished = Path(folder, f"audio{spec.suffix}")
         with Encoder(coding, unfinished, head, progress.tick, max_bytes) as encoder:
             steps = _steps(stream, coding, tempo)
@@ -172,7 +175,14 @@ def _check_span(span_ms: tuple[int, int] | None) -> None:
 
 def _check_length(spec: Format, n_samples: int) -> None:
     if n_samples < spec.least_samples:
-        raise UnsupportedTarget(f"{spec.name} holds at least {spec.least_samples} samples, not {n_samples}.")
+        raise UnsupportedTarget(
+            f"{spec.name} files have at least {spec.least_samples} samples; this one would have {n_samples}."
+        )
+
+
+def _check_tempo(tempo: float) -> None:
+    if not MIN_TEMPO <= tempo <= MAX_TEMPO:
+        raise UnsupportedTarget(f"The tempo must be {MIN_TEMPO:g} to {MAX_TEMPO:g} times the source's, not {tempo:g}.")
 
 
 def _write_head(tags: Tags, format_name: str, path: Path) -> Head | None:
@@ -218,8 +228,6 @@ def _steps(stream: AudioStream, coding: Coding, tempo: float) -> list[_Step]:
         *resamplers(own_hz, rate_hz, channels, exact=coding.format.is_lossless and coding.bits > 16, dtype=dtype)
     ]
     if tempo != 1.0:
-        from pipeline.conversion.stretch import Stretcher
-
         steps.insert(0 if own_hz < rate_hz else len(steps), Stretcher(min(own_hz, rate_hz), channels, tempo))
     return steps
 

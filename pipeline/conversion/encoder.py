@@ -28,7 +28,7 @@ from pipeline.errors import AudioLimitExceeded, EncoderMissing
 
 _MAX_WAIT_S = 0.25  # who asks to stop is heard this soon
 _MAX_COMPLAINT_BYTES = 4000
-_FLAC_32_SINCE = 6  # the release of ffmpeg that learned to write FLAC of 32 bits; before, it wrote 24 for them
+_LEAST_VERSION = 6  # of ffmpeg: 5.1 learned to name layouts, 6 to write FLAC of 32 bits (before, it wrote 24 for them)
 # Of its own accord ffmpeg makes them longer at high rates, and then cannot read them when there are eight channels; a
 # song of 96 kHz is a tenth larger, too.
 _FLAC_FRAMES = ("-frame_size", "4096")
@@ -48,12 +48,14 @@ class Coding:
         rate_hz: sample rate.
         channels: 1 to the format's most.
         bits: 16, 24 or 32; of no meaning for lossy formats.
+        layout: what the channels are, as ffmpeg calls it; None where the source does not say.
     """
 
     format: Format
     rate_hz: int
     channels: int
     bits: int
+    layout: str | None = None
 
     @property
     def codec(self) -> str:
@@ -65,7 +67,7 @@ class Coding:
 
     def input_options(self) -> list[str]:
         """What ffmpeg has to know of the samples that it gets: interleaved, as :attr:`sample_format` says."""
-        layout = _LAYOUTS[self.channels]
+        layout = self.layout or _LAYOUTS[self.channels]
         return ["-f", self.sample_format, "-ar", str(self.rate_hz), "-ch_layout", layout]
 
     @property
@@ -84,13 +86,17 @@ class Coding:
         options = {
             "libmp3lame": ["-q:a", "0", "-id3v2_version", "3"],
             "libvorbis": ["-q:a", "6"],
-            "libopus": ["-b:a", str(96_000 * self.channels)],
+            # Of 5 and 7 channels ffmpeg's default mapping puts some where others belong.
+            "libopus": ["-b:a", str(96_000 * self.channels), *(["-mapping_family", "1"] if self.channels > 2 else [])],
             "aac": ["-b:a", str(min(128_000, 3 * self.rate_hz) * self.channels)],
             "flac": ["-sample_fmt", self.sample_format[:3], "-bits_per_raw_sample", str(self.bits), *_FLAC_FRAMES],
         }.get(self.codec, [])
         if self.codec == "flac" and self.bits == 32:
             options += ["-strict", "experimental"]
         container = {"aac": ["-f", "adts", "-write_id3v2", "1"], "wav": ["-f", "wav", "-rf64", "auto"]}
+        # Vorbis and Opus know one layout for each number of channels: what is another one is mixed to that.
+        if self.codec in ("libvorbis", "libopus") and self.layout is not None:
+            options += ["-ch_layout", _LAYOUTS[self.channels]]
         return ["-c:a", self.codec, *options, *container.get(self.format.name, ["-f", self.format.name])]
 
 
@@ -117,7 +123,7 @@ def encoding_ffmpeg(coding: Coding) -> Path:
     """
     for path in _candidates():
         version, encoders = _abilities(path)
-        if coding.codec in encoders and not (coding.codec == "flac" and coding.bits == 32 and version < _FLAC_32_SINCE):
+        if coding.codec in encoders and version >= _LEAST_VERSION:
             return path
     raise EncoderMissing(
         f"No ffmpeg was found that writes {coding.format.name} ({coding.codec}, {coding.bits} bits). "
@@ -156,7 +162,7 @@ class Encoder:
         path: the file; it is there, and whole, after :meth:`finish`.
         head: tags and cover; None for neither.
         tick: called four times a second while the process is waited for; may raise to stop.
-        max_bytes: the most that the file may have; a few blocks more are noticed too late.
+        max_bytes: the most that the file may have.
 
     Raises:
         EncoderMissing: there is no ffmpeg that can.
@@ -204,11 +210,7 @@ class Encoder:
             AudioLimitExceeded: the file has become too large.
             OSError: the file cannot be written, as on a full disk.
         """
-        if self._path.exists() and self._path.stat().st_size > self._max_bytes:
-            raise AudioLimitExceeded(
-                f"The new file would be larger than the limit, which is {self._max_bytes / 1e6:g} MB. Choose a lower "
-                "sample rate or bit depth, a shorter part, or a smaller format."
-            )
+        self._check_size()
         left = samples.cast("B")
         while left:
             if not self._selector.select(_MAX_WAIT_S):
@@ -226,13 +228,23 @@ class Encoder:
         """Wait until the file is complete.
 
         Raises:
-            OSError: the file cannot be written, as on a full disk.
+            AudioLimitExceeded: the file is too large.
+        OSError: the file cannot be written, as on a full disk.
         """
         self._selector.unregister(self._pipe)
         self._pipe.close()
         self._wait()
         if self._process.returncode != 0:
             raise self._failure()
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Between writes so that a disk is not filled, and at the end, since some of it is on its way until then."""
+        if self._path.exists() and self._path.stat().st_size > self._max_bytes:
+            raise AudioLimitExceeded(
+                f"The new file would be larger than the limit, which is {self._max_bytes / 1e6:g} MB. Choose a lower "
+                "sample rate or bit depth, a shorter part, or a smaller format."
+            )
 
     def _wait(self) -> None:
         while True:

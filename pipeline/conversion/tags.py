@@ -7,6 +7,7 @@ reads as its second input.  So text passes as it is, and no picture is decoded o
 
 import base64
 import contextlib
+import itertools
 import re
 import struct
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ _JUNK = frozenset(
         "deviceconformancetemplate",
     )
 )
+_OF_TEMPO = ("bpm", "tbpm", "tmpo", "tempo")
 _SPECIAL = re.compile(r"[=;#\\\n]")  # to ffmetadata
 _JUNK_STARTS = ("_statistics", "id3v2_priv.", "wm/provider", "wm/uniquefile", "com.apple.", "bpm_detect")
 
@@ -74,6 +76,11 @@ class Tags:
 
     def __bool__(self) -> bool:
         return bool(self.pairs) or self.cover is not None
+
+    def at(self, tempo: float) -> "Tags":
+        """Those that are still true when it is played so many times faster."""
+        kept = tuple(pair for pair in self.pairs if tempo == 1.0 or pair[0].lower() not in _OF_TEMPO)
+        return Tags(kept, self.cover)
 
 
 class TagReader:
@@ -136,7 +143,7 @@ def parse_head(data: bytes) -> Tags:
             block = data[at + 4 : at + 4 + size]
             at += 4 + size
             if kind == _VORBIS_COMMENT:
-                pairs += _parse_comments(block)
+                pairs += itertools.islice(_parse_comments(block), MAX_TAGS)
             elif kind == _PICTURE and (found := _parse_picture(block)):
                 covers.append(found)
     except (IndexError, struct.error):

@@ -1,5 +1,6 @@
 """A file of a Debian package from wherever this machine's apt is set up to find it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -85,7 +86,8 @@ def _wait(process: "subprocess.Popen[bytes]", folder: Path, on_bytes: Callable[[
         except subprocess.TimeoutExpired:
             if time.monotonic() > give_up:
                 raise SourceUnreachable(f"apt-get was not done within {_LIMIT_S:g} s") from None
-        on_bytes(sum(path.stat().st_size for path in folder.rglob("*.deb")))
+        with contextlib.suppress(FileNotFoundError):  # apt moves what it has fetched
+            on_bytes(sum(path.stat().st_size for path in folder.rglob("*.deb")))
         if process.returncode is not None:
             return
 

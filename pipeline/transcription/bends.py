@@ -21,7 +21,7 @@ def bends(
         reach: semitones; what is further from ``pitch`` is another voice, or the tracker in another octave.
 
     Returns:
-        None where the pitch is known at no moment of the note.
+        As :attr:`pipeline.notes.Note.bends`; empty where the pitch is known at no moment of the note.
     """
     inside = slice(*np.searchsorted(times_s, (start_s, end_s)).tolist())
     heard_s, bend = times_s[inside], midi[inside] - np.float32(pitch)

@@ -16,6 +16,7 @@ from pipeline.progress import OnProgress, part, unheard
 
 RATE_HZ = 44_100
 SPAN_S = 120  # heard at a time: bounds memory, whatever the length
+MARGIN_S = 1  # heard with it on either side, since a border sounds like an attack; what begins there is left out
 _DRUMS_SHARE = 0.15  # of the time
 _BASS_BELOW = 52  # E3; most basses of bands stay below it, most chords above
 
@@ -40,16 +41,17 @@ def transcribe_mix(
     """
     strokes: list[Note] = []
     notes: list[Note] = []
-    n_span = SPAN_S * audio.rate_hz
+    n_span, n_margin = SPAN_S * audio.rate_hz, MARGIN_S * audio.rate_hz
     for start in range(0, audio.n_samples, n_span):
         heard = part(on_progress, start / audio.n_samples, min(start + n_span, audio.n_samples) / audio.n_samples)
         heard(0.0)
-        samples = audio.read(start, n_span).mean(axis=0)
+        first = max(0, start - n_margin)
+        samples = audio.read(first, start + n_span + n_margin - first).mean(axis=0)
         if audio.rate_hz != RATE_HZ:
             samples = soxr.resample(samples, audio.rate_hz, RATE_HZ, quality="HQ")
-        start_s = start / audio.rate_hz
-        strokes += _later(drums.transcribe(samples, RATE_HZ, part(heard, 0.0, _DRUMS_SHARE)), start_s)
-        notes += _later(pitched.transcribe(samples, RATE_HZ, part(heard, _DRUMS_SHARE, 1.0)), start_s)
+        by_s, span_s = first / audio.rate_hz, (start / audio.rate_hz, (start + n_span) / audio.rate_hz)
+        strokes += _within(span_s, drums.transcribe(samples, RATE_HZ, part(heard, 0.0, _DRUMS_SHARE)), by_s)
+        notes += _within(span_s, pitched.transcribe(samples, RATE_HZ, part(heard, _DRUMS_SHARE, 1.0)), by_s)
     on_progress(1.0)
     low = tuple(note for note in notes if note.pitch < _BASS_BELOW)
     high = tuple(note for note in notes if note.pitch >= _BASS_BELOW)
@@ -60,5 +62,7 @@ def transcribe_mix(
     )
 
 
-def _later(notes: list[Note], by_s: float) -> list[Note]:
-    return [replace(note, start_s=note.start_s + by_s, end_s=note.end_s + by_s) for note in notes] if by_s else notes
+def _within(span_s: tuple[float, float], notes: list[Note], by_s: float) -> list[Note]:
+    """Notes, later by some time, that begin within a span."""
+    later = [replace(note, start_s=note.start_s + by_s, end_s=note.end_s + by_s) for note in notes]
+    return [note for note in later if span_s[0] <= note.start_s < span_s[1]]

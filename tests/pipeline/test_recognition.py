@@ -159,13 +159,12 @@ def test_a_short_recording_is_recognised_too(taken: Callable[..., Recognised], d
 @pytest.mark.parametrize(("n_samples", "rate_hz"), [(1, 8000), (399, 8000), (1, 96_000), (4799, 96_000)])
 def test_less_than_a_note_is_not_recognised(taken: Callable[..., Recognised], n_samples: int, rate_hz: int) -> None:
     assert taken(np.full(n_samples, 0.5), rate_hz) == Recognised(None, 0.0)
-    taken(np.random.default_rng(0).uniform(-0.5, 0.5, rate_hz // 20), rate_hz)
 
 
 def test_a_single_click_is_something(taken: Callable[..., Recognised]) -> None:
     click = np.zeros(2 * RATE_HZ)
     click[RATE_HZ] = 1.0
-    assert taken(click) == taken(click)
+    assert taken(click) == taken(click) != Recognised(None, 0.0)
 
 
 def test_stems_that_other_models_have_are_pitched_instruments(

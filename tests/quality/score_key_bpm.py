@@ -5,7 +5,7 @@
 
 Songs of :mod:`quality.keyed_songs` are played into MP3 files, and those go through ``SongPipeline.tempo_and_key``,
 which separates nothing.  ``--work`` keeps the files for the next time.  The page is written from the sets ``report``
-only, of which nothing was learned and by which nothing was chosen.
+only, of which nothing was learned.  One thing was tried on ``bands`` and dropped: telling a key where none is clear.
 
 * *tempo*: within 2 % of the true one, the median in quarter notes, or dotted quarters in compound metres, a minute.
   *octave*: half or twice it, within 2 %; *third*: 1/3, 2/3, 3/4, 4/3, 3/2 or 3 times it; *other*: none of these.

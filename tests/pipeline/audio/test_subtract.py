@@ -45,7 +45,7 @@ def test_what_is_beyond_full_scale_stays_there(tmp_path: Path) -> None:
 def test_another_recording_is_refused(tmp_path: Path, n: int, channels: int, rate_hz: int) -> None:
     mix = written(tmp_path / "mix.flac", noise(1, 1000))
     part = written(tmp_path / "part.flac", noise(2, n, channels), rate_hz)
-    with pytest.raises(CorruptAudio, match="rate, length and channels"):
+    with pytest.raises(CorruptAudio, match="rate, length, channels and bits"):
         subtract(mix, part, tmp_path / "rest.flac")
     assert not (tmp_path / "rest.flac").exists()
 

@@ -92,7 +92,6 @@ def test_the_file_is_taken_out_and_nothing_else_stays(serve: Callable[..., None]
     fetch(tmp_path / "here" / PINNED.name, done.append)
     assert [path.name for path in (tmp_path / "here").iterdir()] == [PINNED.name]
     assert (tmp_path / "here" / PINNED.name).read_bytes() == FONT
-    assert done[0] <= 1000
     assert done == sorted(done)
     assert done[-1] > len(FONT)
 
