@@ -72,6 +72,14 @@ ERRORS = {
     )
 }  # fmt: skip
 
+# Examples in the MusicGPT dialect, where those above are of another one.
+_OF_MUSICGPT = {
+    400: "Missing required parameter: target_format.",
+    401: "You do not have access permissions: no key, or one that is unknown or revoked. Send it as Authorization: "
+    "KEY, or Bearer KEY.",
+    404: "There is no conversion of the type AUDIO_TO_MIDI with this id.",
+    422: "Give exactly one of audio_url, audio_path, audio_file; none was given.",
+}
 _OUTSIDE = DocumentedError(  # of downloads only
     errors.RangeNotSatisfiable, "The range lies outside the file.", errors.RangeNotSatisfiable(1024).message
 )
@@ -148,6 +156,11 @@ class Dialect:
             wanted |= {404}
         return sorted(wanted & set(self.known))
 
+    def words(self, status: int) -> str:
+        """The message in the example of an error with this status."""
+        own = _OF_MUSICGPT if self.schema == "MusicGptError" else {}
+        return own.get(status, error_of(status).example)
+
     def example(self, status: int) -> Json:
         """The body of an error with this status."""
         error = error_of(status)
@@ -156,9 +169,8 @@ class Dialect:
         if self.schema == "UploadError":
             return {"success": False, "code": status, "msg": error.example}
         if self.schema == "MusicGptError":
-            return {
-                "success": False, "message": error.example, "detail": error.example, "code": error.kind.name,
-            }  # fmt: skip
+            said = self.words(status)
+            return {"success": False, "message": said, "detail": said, "code": error.kind.name}
         return {
             "type": "about:blank",
             "title": HTTPStatus(status).phrase,

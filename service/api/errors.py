@@ -32,6 +32,7 @@ from service.errors import (
     ServiceError,
     StorageError,
     TooLarge,
+    Unauthorized,
     Unavailable,
     is_full,
 )
@@ -47,6 +48,10 @@ _REAL_STATUSES = (401, 405, 429, 500, 503)
 _CODES_AS_STATUSES = {455: 503, 451: 422}  # where the status is real, of codes that upstream made up or bent
 _UPLOAD_STATUSES = (401, 404, 405, 409, 413, 429, 500, 503)
 _UNEXPECTED = "Something went wrong on our side; the request was not carried out."
+_NO_KEY = (
+    "You do not have access permissions: no key, or one that is unknown or revoked. Send it as Authorization: KEY, or "
+    "Bearer KEY."
+)
 _AWAY = "The service's database cannot be reached just now; the request was not carried out. Try again soon."
 
 Handler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
@@ -141,6 +146,8 @@ def upload_answer(request: Request[Any, Any, Any], error: Exception) -> Response
 def musicgpt_answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """``{"success","message","detail","code"}`` with the real status."""
     known = failure(request, error)
+    if isinstance(known, Unauthorized):
+        known = Unauthorized(_NO_KEY)
     body = {"success": False, "message": known.message, "detail": known.message, "code": known.name}
     status = _CODES_AS_STATUSES.get(known.code, known.code)
     return Response(body, status_code=status, headers=known.headers, media_type=MediaType.JSON)

@@ -32,7 +32,7 @@ from service.store.records import TrackFile
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # longer numbers are nonsense, and slow to read
 _LINK_S = 300  # of a presigned link; what was begun within that time goes on
-GONE = "This link is not valid, or its file has expired."
+GONE = "This link is not valid; or its file is not there yet, or has expired."
 
 
 class UnsatisfiableRange(Exception):

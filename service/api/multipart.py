@@ -24,6 +24,7 @@ class StreamedUpload:
         values: the text fields, each with its values in the order of the form.
         file_name: as the client named it; for people, never used as a path.
         has_file: whether the form had it.
+        other_files: names of parts that are files, too; these are not read, and their fields are empty.
         size_bytes: bytes written.
         sha256: their digest in hex.
     """
@@ -31,6 +32,7 @@ class StreamedUpload:
     values: dict[str, list[str]] = field(default_factory=dict)
     file_name: str | None = None
     has_file: bool = False
+    other_files: list[str] = field(default_factory=list)
     size_bytes: int = 0
     sha256: str = ""
 
@@ -92,11 +94,13 @@ async def receive(
                             found, upload.file_name = True, segment.filename
                         else:
                             fields.append((segment.name or "", bytearray()))
+                            if segment.filename is not None:
+                                upload.other_files.append(segment.name or "")
                     elif part and segment is not None:
                         if segment.name == file_field:
                             _write(file, part, upload, max_bytes)
                             digest.update(part)
-                        else:
+                        elif segment.filename is None:
                             _append(*fields[-1], part)
             list(parser.parse(b""))  # the end of the stream: raises when the form has not ended yet
     except ParserLimitReached as error:

@@ -4,7 +4,7 @@ The documents' own example for curl sends JSON under the type that curl gives a 
 a body of another type than multipart is JSON where it begins like it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,14 @@ class Fields:
     """What was sent.
 
     Attributes:
-        values: the fields; of one that came several times, the last value.  Text in forms, anything in JSON.
+        values: the fields.  Text in forms, a list of it of one that came several times; anything in JSON.
         upload: the file that was sent along and lies on disk now; None where there was none.
+        other_files: names of fields that files came in, which are not read.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     upload: StreamedUpload | None = None
+    other_files: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
         """Whether a field says something: empty text and null are as good as left out."""
@@ -142,12 +144,18 @@ async def read_body(chunks: AsyncIterator[bytes], content_type: str, to: Path, m
         is_filled = form.has_file and bool(
             form.size_bytes or form.file_name
         )  # a form's field that nobody filled is not
-        return Fields(dict(form.fields), form if is_filled else None)
+        pairs = [(name, value) for name, values in form.values.items() for value in values]
+        return Fields(_gathered(pairs), form if is_filled else None, tuple(form.other_files))
     body = bytearray()
     async for chunk in chunks:
         body += chunk
         if len(body) > MAX_JSON_BYTES:
             raise TooLarge(f"The request body is larger than the limit of {MAX_JSON_BYTES / 1e6:g} MB.")
+    if body.lstrip()[:2] == b"--":
+        raise BadRequest(
+            "The body is a form, but its Content-Type does not say multipart/form-data with a boundary: leave that "
+            "header to your HTTP client."
+        )
     if body.lstrip()[:1] == b"{" or kind == "application/json" or kind.endswith("+json"):
         return Fields(_json_object(bytes(body)))
     if kind not in ("", "application/x-www-form-urlencoded"):
@@ -156,7 +164,15 @@ async def read_body(chunks: AsyncIterator[bytes], content_type: str, to: Path, m
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeError) as error:
         raise BadRequest("The body is not valid urlencoded text.") from error
-    return Fields(dict(pairs))
+    return Fields(_gathered(pairs))
+
+
+def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Fields by name, ``stems[]`` as ``stems``; those that came several times as lists."""
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name.removesuffix("[]"), []).append(value)
+    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def _extraction(fields: Fields, context: Context) -> Params:
         )
     model = context.settings.separation_model
     working = (*find(model).stems, INSTRUMENTAL)
-    wanted = list(dict.fromkeys(DEFAULT_STEMS if (names := fields.names("stems")) is None else names))
+    names = fields.names("stems")
+    wanted = list(dict.fromkeys(DEFAULT_STEMS if names is None else map(str.lower, names)))
     if not wanted:
         raise Invalid(f"stems is empty; name some of {', '.join(working)}.", field="stems")
     if other := [name for name in wanted if name not in working]:
@@ -183,7 +184,7 @@ def _output(fields: Fields, name: str) -> Params:
     extension = fields.text(name)
     if extension is None:
         return {"format": None, "rate_hz": None, "bits": None}
-    return _target(name, extension.removeprefix("."), None, None)
+    return _target(name, extension, None, None)
 
 
 def _target(field: str, name: str | None, rate_hz: int | None, bits: int | None) -> Params:
@@ -192,7 +193,7 @@ def _target(field: str, name: str | None, rate_hz: int | None, bits: int | None)
     Raises:
         Invalid: no such format, rate or depth, or a rate that the format cannot hold.
     """
-    known = (name or "").lower()
+    known = (name or "").lower().removeprefix(".")
     if known not in FORMATS:
         raise Invalid(f"{field} must be one of {', '.join(FORMATS)}, not {shown(name or '')}.", field=field)
     if rate_hz is not None and rate_hz not in RATES_HZ:

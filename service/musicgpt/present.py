@@ -36,7 +36,7 @@ def accepted(task: Task, eta_s: float | None, links: Links) -> Accepted:
     output = _promised(task, links)
     return Accepted(
         success=True,
-        message=f"{endpoint.label} task queued successfully",
+        message=f"{endpoint.label} task queued successfully{_range_of(task)}",
         task_id=task.id,
         conversion_id=conversion_id(task),
         eta=UNKNOWN_ETA if eta_s is None else round(eta_s),
@@ -45,6 +45,12 @@ def accepted(task: Task, eta_s: float | None, links: Links) -> Accepted:
         output_path=msgspec.UNSET if output is None else output,
         mode=task.params.get("mode", msgspec.UNSET),
     )
+
+
+def _range_of(task: Task) -> str:
+    """What will be cut out, said at once: the vendor's own example looks like seconds."""
+    span_ms = task.params.get("span_ms")
+    return "" if span_ms is None else f": {span_ms[1] - span_ms[0]} ms, from {span_ms[0]} to {span_ms[1]} ms"
 
 
 def conversion_answer(record: TaskRecord, eta_s: float | None, links: Links) -> ConversionAnswer:

@@ -21,11 +21,10 @@ from service.musicgpt.body import FILE_FIELD, Fields, read_body
 from service.musicgpt.endpoints import BY_TYPE, NOT_OFFERED_TYPES, Endpoint
 from service.names import clean_name, converted_name
 from service.storage.source_buckets import is_object_address
-from service.store.records import NewTask, TaskRecord
+from service.store.records import NewTask, TaskRecord, TrackFile
 
 _ADDRESS_FIELDS = ("audio_url", "audio_path")
 _SOURCES = (*_ADDRESS_FIELDS, FILE_FIELD)
-_NO_RECORD = "There is no such conversion."
 _LINK_MARGIN_MS = 7 * 24 * 3600 * 1000  # a promised link outlasts a file that had to wait so long to be made
 # Of these the header tells the length to the sample; of others it is an estimate, and the worker finds out.
 _EXACT = ("audio/wav", "audio/flac", "audio/aiff")
@@ -81,7 +80,7 @@ async def find(
         raise BadRequest("Missing required parameter: conversionType.")
     if not task_id and not conversion_id:
         raise BadRequest("Missing required parameter: task_id, or conversion_id.")
-    name = conversion_type.strip().upper()
+    name = conversion_type.strip().upper().replace(" ", "_")  # webhooks say "Audio to MIDI"
     if name in NOT_OFFERED_TYPES:
         raise NotOffered(f"conversionType {name} is not offered here; there is {', '.join(BY_TYPE)}.")
     endpoint = BY_TYPE.get(name)
@@ -90,9 +89,11 @@ async def find(
             f"conversionType must be one of {', '.join(BY_TYPE)}, not {shown(conversion_type)}.", field="conversionType"
         )
     ids = {one.strip().lower().replace("-", "") for one in (task_id, conversion_id) if one}
-    task = await find_task(ids.pop(), caller.key, context, endpoint.kind) if len(ids) == 1 else None
+    if len(ids) > 1:
+        raise NotFound("task_id and conversion_id are not of one conversion; give one of them.")
+    task = await find_task(ids.pop(), caller.key, context, endpoint.kind)
     if task is None or is_expired(task, context):
-        raise NotFound(_NO_RECORD)
+        raise NotFound(f"There is no conversion of the type {name} with this id.")
     return await read_record(task, context, with_notes=False)
 
 
@@ -109,6 +110,8 @@ def _address(fields: Fields) -> tuple[str, str] | None:
         given.append(FILE_FIELD)
     if len(given) != 1:
         found = f"{' and '.join(given)} were given" if given else "none was given"
+        if not given and fields.other_files:
+            found += f"; a file came as {shown(fields.other_files[0])}: send it as {FILE_FIELD}"
         raise Invalid(f"Give exactly one of {', '.join(_SOURCES)}; {found}.", field=given[0] if given else "audio_url")
     return None if given[0] == FILE_FIELD else (given[0], fields.text(given[0]) or "")
 
@@ -139,13 +142,29 @@ async def _over_address(new: NewTask, field: str, address: str, caller: Caller, 
         return await context.store.tasks.create(_with_output(new, address, context).over(None))
     if (made := await made_file(address, caller.key, context)) is not None:
         return await _over_made(new, made, field, caller, context)
-    track = await track_behind_url(field, address, caller.key, context)
+    if "://" not in address:
+        raise Invalid(
+            f"{field} must be an address, http(s) or s3; send a file of your own as {FILE_FIELD}.", field=field
+        )
+    if context.links.file_id(address) is not None:
+        track = await _own_track(field, address, caller, context)
+    else:
+        track = await track_behind_url(field, address, caller.key, context)
     if track is None:
         new.params["audio_url"] = address
         return await context.store.tasks.create(_with_output(new, httpx.URL(address).path, context).over(None))
     new = _with_output(new, track.file.name, context).over(track)
     _check_span(new, track.track.duration_s, track.file.mime_type)
     return await context.store.tasks.create(new)
+
+
+async def _own_track(field: str, address: str, caller: Caller, context: Context) -> TrackFile | None:
+    try:
+        return await track_behind_url(field, address, caller.key, context)
+    except Invalid as error:
+        raise Invalid(
+            f"{field}: this link of ours leads to no audio of yours that is still kept.", field=field
+        ) from error
 
 
 async def _over_made(new: NewTask, file: File, field: str, caller: Caller, context: Context) -> Task:

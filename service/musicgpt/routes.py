@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Response, Router, get, post, route
 from litestar.enums import HttpMethod
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from service.api.documentation import reads
@@ -13,7 +13,8 @@ from service.api.errors import handlers, musicgpt_answer
 from service.api.gate import guards
 from service.api.incoming import FORM_OVERHEAD_BYTES
 from service.api.injection import Injected, KeyRequest
-from service.errors import NotOffered
+from service.api.wording import shown
+from service.errors import NotFound, NotOffered
 from service.eta import estimate
 from service.musicgpt import wire
 from service.musicgpt.endpoints import ENDPOINTS, NOT_OFFERED
@@ -123,17 +124,14 @@ async def by_id(
     return conversion_answer(record, await estimate(record.task, context), context.links)
 
 
-@route(
-    [f"/{name}" for name in NOT_OFFERED],
-    http_method=[HttpMethod.GET, HttpMethod.POST],
-    status_code=HTTP_200_OK,
-    include_in_schema=False,
-)
-async def not_offered(request: KeyRequest) -> Response[Any]:
-    """Say so, and what there is."""
-    name = request.url.path.rpartition("/")[2]
+@route("/{name:str}", http_method=[HttpMethod.GET, HttpMethod.POST], status_code=HTTP_200_OK, include_in_schema=False)
+async def other(request: KeyRequest, name: Annotated[str, PathParameter()]) -> Response[Any]:
+    """What the vendor has and we do not, or nobody has: say so, and what there is."""
     there_is = ", ".join(f"POST {PREFIX}/{known}" for known in ENDPOINTS)
-    raise NotOffered(f"{name} is not offered by this service; there is {there_is}, and GET {PREFIX}/byId.")
+    there_is = f"there is {there_is}, and GET {PREFIX}/byId."
+    if name in NOT_OFFERED:
+        raise NotOffered(f"{name} is not offered by this service; {there_is}")
+    raise NotFound(f"There is no {shown(name)} (capitals count); {there_is}")
 
 
 def musicgpt_router(max_upload_bytes: int) -> Router:
@@ -142,7 +140,7 @@ def musicgpt_router(max_upload_bytes: int) -> Router:
         PREFIX,
         route_handlers=[
             audio_to_midi, file_convert, extraction, extract_key_bpm, key_bpm_extract, audio_cutter,
-            audio_speed_changer, by_id, not_offered,
+            audio_speed_changer, by_id, other,
         ],
         middleware=guards(takes_raw_key=True),
         exception_handlers=handlers(musicgpt_answer),

@@ -108,8 +108,8 @@ class SourceBuckets:
             raise Invalid(f"{field} must be s3://BUCKET/KEY, of at most {_MAX_LENGTH} characters.", field=field)
         if not self._buckets:
             raise Invalid(
-                f"{field}: s3:// addresses are not taken here; the settings STORAGE_URL and SOURCE_BUCKETS name no "
-                "bucket. Give an http(s) address, or the file itself.",
+                f"{field}: s3:// addresses are not taken here; the settings STEMSCRIBE_STORAGE_URL and "
+                "STEMSCRIBE_SOURCE_BUCKETS name no bucket. Give an http(s) address, or the file itself.",
                 field=field,
             )
         bucket, key = found.groups()

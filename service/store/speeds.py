@@ -9,6 +9,7 @@ from service.clock import Clock
 from service.db.database import Database
 from service.db.models import Speed, Task, TaskKind, TaskStatus
 
+_LEAST_AUDIO_S = 10.0  # what is shorter takes as long: starting is most of it, and would count for hours of audio
 _NEW_SHARE = 0.3  # of the latest measurement in the running mean: a handful of songs forget another machine's speed
 
 
@@ -51,7 +52,7 @@ class SpeedStore:
         """Take a finished task's stages into the running means."""
         async with self._database.write(durable=False) as session:
             for stage, seconds in stage_seconds.items():
-                measured = seconds / audio_s
+                measured = seconds / max(audio_s, _LEAST_AUDIO_S)
                 speed = await session.get(Speed, stage, with_for_update=True)
                 if speed is None:
                     speed = Speed(stage=stage, seconds_per_audio_s=measured)

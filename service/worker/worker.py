@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.errors import AudioError, AudioLimitExceeded, Cancelled, PipelineError
+from pipeline.errors import AudioError, AudioLimitExceeded, Cancelled, PipelineError, UnsupportedTarget
 from pipeline.song import SongPipeline
 from service import metrics
 from service.context import Context
@@ -302,7 +302,7 @@ def _verdict(error: Exception) -> tuple[int, str, str]:
     """The code, the machine-readable name and the message that a failed task shows."""
     if isinstance(error, AudioLimitExceeded):
         return 413, error.code, error.message
-    if isinstance(error, AudioError):
+    if isinstance(error, AudioError | UnsupportedTarget):
         return 422, error.code, error.message
     if isinstance(error, PipelineError):
         return 501, error.code, error.message

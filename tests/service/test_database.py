@@ -110,6 +110,6 @@ async def test_a_write_that_waits_too_long_fails_like_any_other_and_turns_no_key
         assert found is not None
         assert (found.id, found.last_used_ms) == (created.id, None)
         other.execute("ROLLBACK")
-    await speeds.learn({"separation": 1.0}, 1.0)
+    await speeds.learn({"separation": 10.0}, 10.0)
     assert await speeds.all() == {"separation": 1.0}
     await database.close()

@@ -92,7 +92,7 @@ async def test_tampered_and_expired_links_are_not_found(api: Api) -> None:
     ):
         response = await api.http.get(bad)
         assert (response.status_code, response.json()["code"]) == (404, "not_found"), bad
-        assert response.json()["detail"] == "This link is not valid, or its file has expired."
+        assert response.json()["detail"] == "This link is not valid; or its file is not there yet, or has expired."
         assert response.headers["content-type"].startswith("application/problem+json")
     api.clock.advance(14 * 24 * 3600 + 1)
     assert (await api.http.get(link)).status_code == 404

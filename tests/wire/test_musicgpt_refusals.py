@@ -31,7 +31,7 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"mode": 5}, "mode must be text."),
         ({"transcriber": "ears"}, "transcriber must be one of auto, basic-pitch, not 'ears'."),
         ({"audio_url": "ftp://93.184.215.14/a"}, "audio_url must be an http or https URL."),
-        ({"audio_url": " "}, "audio_url must be an http or https URL."),
+        ({"audio_url": " "}, "audio_url must be an address"),
         ({"audio_url": 5}, "audio_url must be text."),
         ({"audio_url": "http://127.0.0.1/x"}, "not a public one"),
         ({"audio_url": f"http://93.184.215.14/{'x' * 3000}"}, "longer than 2048 characters"),
@@ -94,7 +94,8 @@ async def test_a_key_alone_or_as_a_bearer_and_no_other(api: Api, endpoint: str) 
         assert {"success", "message", "task_id", "conversion_id", "eta", "credit_estimate"} <= set(taken.json())
     for headers in ({}, {"Authorization": ""}, {"Authorization": "wrong"}, {"Authorization": f"Basic {api.token}"}):
         refused = await api.http.post(f"{PREFIX}/{endpoint}", content=b"{", headers=headers)
-        assert refusal(refused) == (401, "You do not have access permissions")
+        status, said = refusal(refused)
+        assert (status, said.startswith("You do not have access permissions: no key")) == (401, True)
 
 
 async def test_by_id_needs_a_key_too_and_takes_it_alone(api: Api) -> None:
@@ -233,6 +234,10 @@ async def test_paths_and_methods_that_are_not_there(api: Api) -> None:
     assert refusal(await api.http.post(f"{PREFIX}/byId", headers=key(api)))[0] == 405
 
 
+def unknown(conversion_type: str) -> tuple[int, str]:
+    return 404, f"There is no conversion of the type {conversion_type} with this id."
+
+
 async def test_by_id_refuses_what_it_does_not_know(api: Api, context: Context) -> None:
     made = await begun(api, "extract_key_bpm")
     task_id, one = made["task_id"], made["conversion_id"]
@@ -248,17 +253,19 @@ async def test_by_id_refuses_what_it_does_not_know(api: Api, context: Context) -
     status, said = refusal(await by_id(api, "voice_changer", task_id=task_id))
     assert status == 501
     assert said.startswith("conversionType VOICE_CHANGER is not offered here; there is AUDIO_TO_MIDI")
-    unknown = (404, "There is no such conversion.")
     for other in sorted({*TYPES.values()} - {"KEY_BPM_EXTRACTION"}):
-        assert refusal(await by_id(api, other, task_id=task_id)) == unknown
+        assert refusal(await by_id(api, other, task_id=task_id)) == unknown(other)
     for ids in (
         {"task_id": "f" * 32}, {"task_id": "\x00"}, {"conversion_id": "x"}, {"task_id": task_id[:-1]},
-        {"task_id": task_id, "conversion_id": "0" * 32},
     ):  # fmt: skip
-        assert refusal(await by_id(api, "EXTRACT_KEY_BPM", **ids)) == unknown
+        assert refusal(await by_id(api, "EXTRACT_KEY_BPM", **ids)) == unknown("EXTRACT_KEY_BPM")
+    both = {"task_id": task_id, "conversion_id": "0" * 32}
+    assert refusal(await by_id(api, "EXTRACT_KEY_BPM", **both)) == (
+        404, "task_id and conversion_id are not of one conversion; give one of them.",
+    )  # fmt: skip
     stranger = {"Authorization": await create_key(context, "stranger")}
     params = {"conversionType": "EXTRACT_KEY_BPM", "conversion_id": one}
-    assert refusal(await get(f"{PREFIX}/byId", params=params, headers=stranger)) == unknown
+    assert refusal(await get(f"{PREFIX}/byId", params=params, headers=stranger)) == unknown("EXTRACT_KEY_BPM")
 
 
 async def test_a_service_that_is_being_stopped_takes_nothing(api: Api) -> None:
@@ -272,4 +279,46 @@ async def test_another_s_link_and_one_that_is_no_track(api: Api, context: Contex
     link = (await api.upload())["downloadUrl"]
     stranger = {"Authorization": await create_key(context, "stranger")}
     refused = await api.http.post(f"{PREFIX}/audio_to_midi", json={"audio_url": link}, headers=stranger)
-    assert refusal(refused) == (422, "Record does not exist")
+    assert refusal(refused) == (422, "audio_url: this link of ours leads to no audio of yours that is still kept.")
+
+
+async def test_a_file_in_another_field_is_told(api: Api) -> None:
+    response = await api.http.post(
+        f"{PREFIX}/file_convert",
+        files={"file": ("song.wav", wav_bytes())},
+        data={"target_format": "mp3"},
+        headers=key(api),
+    )
+    status, said = refusal(response)
+    assert status == 422
+    assert said.endswith("none was given; a file came as 'file': send it as audio_file.")
+
+
+async def test_a_form_that_is_called_json_is_told(api: Api) -> None:
+    headers = {**key(api), "Content-Type": "application/json"}
+    status, said = refusal(await api.http.post(f"{PREFIX}/audio_to_midi", content=b"--x\r\n", headers=headers))
+    assert status == 400
+    assert "multipart/form-data" in said
+
+
+@pytest.mark.parametrize("sent", [["vocals", "drums"], ["Vocals"], ["vocals,drums"]])
+async def test_stems_may_be_a_field_that_is_repeated(api: Api, sent: list[str]) -> None:
+    for name in ("stems", "stems[]"):
+        body = {"audio_url": SONG, name: sent}
+        made = await api.http.post(f"{PREFIX}/Extraction", data=body, headers=key(api))
+        record = await api.context.store.tasks.record(made.json()["task_id"])
+        assert record is not None
+        assert record.task.params["stems"] == (
+            [one.lower() for one in sent] if len(sent) > 1 else sent[0].lower().split(",")
+        )
+    twice = await api.http.post(
+        f"{PREFIX}/audio_cutter", data={"audio_url": SONG, "start_time": ["0", "5"], "end_time": "9"}, headers=key(api)
+    )
+    assert refusal(twice) == (422, "start_time must be a number, not \"['0', '5']\".")
+
+
+async def test_an_unknown_path_tells_what_there_is(api: Api) -> None:
+    for path in ("extraction", "nothing"):
+        status, said = refusal(await api.http.post(f"{PREFIX}/{path}", headers=key(api)))
+        assert status == 404
+        assert said.startswith(f"There is no '{path}' (capitals count); there is POST {PREFIX}/audio_to_midi")

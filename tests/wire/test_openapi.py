@@ -240,7 +240,7 @@ def test_every_error_is_answered_as_documented(dialect: Dialect) -> None:
     answered = set()
     for error in (*ERRORS.values(), *([error_of(501)] if 501 in dialect.known else [])):
         more = {errors.TooManyRequests: {"retry_after_s": 3}}.get(error.kind, {})
-        raised = error.kind(error.example, **more)
+        raised = error.kind(dialect.words(error.kind.code), **more)
         response = answer(RequestFactory().post("/v1/tasks/0f1e2d3c4b5a69788796a5b4c3d2e1f0"), raised)
         shown = error.kind.code if response.status_code == 200 else response.status_code
         documented = {200: dialect.envelope_errors}.get(response.status_code, dialect.known)
