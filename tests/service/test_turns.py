@@ -11,6 +11,8 @@ from support.clock import ManualClock
 
 WAV, MIDI, SEPARATION = TaskKind.WAV, TaskKind.MIDI, TaskKind.SEPARATION
 
+DIGEST = "a" * 64
+
 
 async def another_key(context: Context, name: str) -> ApiKey:
     return await context.store.keys.create(name, f"digest of {name}", "hint")
@@ -194,24 +196,27 @@ async def test_a_stage_is_found_by_the_next_attempt_and_by_others(
     assert first is not None
     assert second is not None
     stages = context.store.stages
-    await stages.finish(first, "separation", "digest", _files())
-    await stages.finish(first, "separation", "digest", _files())  # the answer was lost: once more
+    await stages.finish(first, "separation", DIGEST, _files())
+    await stages.finish(first, "separation", DIGEST, _files())  # the answer was lost: once more
     for claim, of_others, there in ((first, False, True), (second, False, False), (second, True, True)):
-        found = await stages.files(claim, "separation", "digest", of_others=of_others)
+        found = await stages.files(claim, "separation", DIGEST, of_others=of_others)
         assert (found is not None) is there
-    found = await stages.files(second, "separation", "digest", of_others=True)
+    by_other_code = DIGEST[:32] + "b" * 32
+    assert await stages.files(first, "separation", by_other_code, of_others=True) is not None, "its own, all the same"
+    assert await stages.files(second, "separation", by_other_code, of_others=True) is None
+    found = await stages.files(second, "separation", DIGEST, of_others=True)
     assert found is not None
     task_id, files = found
     assert task_id == first.task.id
     assert [(row.stem, row.duration_s, row.storage_key) for row in files] == [
         ("vocals", 2.5, "objects/aa/vocals"), ("bass", 2.5, "objects/aa/bass"),
     ]  # fmt: skip
-    assert await stages.files(second, "separation", "another digest", of_others=True) is None
-    assert await stages.finished_task("separation", "digest") is None, "that task has not ended"
+    assert await stages.files(second, "separation", "b" * 64, of_others=True) is None
+    assert await stages.finished_task("separation", DIGEST) is None, "that task has not ended"
     await context.store.leases.succeed(first, Outcome())
-    assert await stages.finished_task("separation", "digest") == first.task.id
+    assert await stages.finished_task("separation", DIGEST) == first.task.id
     clock.advance(14 * 24 * 3600 - 30)
-    assert await stages.finished_task("separation", "digest") is None, "it goes within a minute"
+    assert await stages.finished_task("separation", DIGEST) is None, "it goes within a minute"
 
 
 async def test_a_stage_of_a_lost_claim_is_not_recorded(context: Context, key: ApiKey, clock: ManualClock) -> None:
