@@ -122,7 +122,7 @@ def test_a_flac_may_end_with_any_block(tmp_path: Path, n_samples: int) -> None:
 
 def test_a_few_samples_are_too_few_for_flac_alone(tmp_path: Path) -> None:
     source = write_wav(tmp_path / "a.wav", integers(15, 16))
-    with pytest.raises(UnsupportedTarget, match="flac holds at least 16 samples, not 15"):
+    with pytest.raises(UnsupportedTarget, match="flac files have at least 16 samples; this one would have 15"):
         convert(source, tmp_path / "b", Target("flac"))
     assert not (tmp_path / "b").exists()
     made = {name: convert(source, tmp_path / "b", Target(name)).n_samples for name in FORMATS if name != "flac"}
