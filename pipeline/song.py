@@ -316,7 +316,7 @@ class SongPipeline:
         report = on_progress or _silent
         out.parent.mkdir(parents=True, exist_ok=True)
         with _scratch_folder(scratch) as folder:
-            mix = decode(source, folder, self._own_limits, _stage(report, "decoding", 0.0, 0.3))
+            mix = decode(source, folder, self._limits, _stage(report, "decoding", 0.0, 0.3))
             stem = decode(part, folder, self._own_limits, _stage(report, "decoding", 0.3, 0.6))
             return subtract(mix, stem, out, _stage(report, "writing", 0.6, 1.0))
 
@@ -338,7 +338,7 @@ class SongPipeline:
         with _scratch_folder(scratch) as folder:
             decoding = _stage(report, "decoding", 0.0, _DECODING_OF_MIX)
             decoding(0.0)
-            mix = decode(source, folder, self._own_limits, decoding)
+            mix = decode(source, folder, self._limits, decoding)
             listening = _stage(report, "listening", _DECODING_OF_MIX, _HEARD_OF_MIX)
             drums, pitched = self._transcription.transcriber("drums"), self._transcription.transcriber("mix")
             heard = transcribe_mix(mix, drums, pitched, listening)

@@ -224,9 +224,7 @@ def _steps(stream: AudioStream, coding: Coding, tempo: float) -> list[_Step]:
     """What changes the samples on their way; stretching, the slowest, at the lower of the two rates."""
     own_hz, rate_hz, channels = stream.info.rate_hz, coding.rate_hz, stream.channels
     dtype = "float64" if stream.is_wide else "float32"
-    steps: list[_Step] = [
-        *resamplers(own_hz, rate_hz, channels, exact=coding.format.is_lossless and coding.bits > 16, dtype=dtype)
-    ]
+    steps: list[_Step] = [*resamplers(own_hz, rate_hz, channels, exact=coding.format.is_lossless, dtype=dtype)]
     if tempo != 1.0:
         steps.insert(0 if own_hz < rate_hz else len(steps), Stretcher(min(own_hz, rate_hz), channels, tempo))
     return steps

@@ -24,7 +24,7 @@ def resamplers(in_rate_hz: int, out_rate_hz: int, channels: int, *, exact: bool,
         in_rate_hz: sample rate of what is pushed.
         out_rate_hz: sample rate of what comes out.
         channels: number of channels.
-        exact: take the detour that makes it exact; what is rounded to 16 bits, or coded with loss, is not worth it.
+        exact: take the detour that makes it exact; what is coded with loss is not worth it.
         dtype: of the samples, "float32" or "float64".
     """
     rates_hz = _detour(in_rate_hz, out_rate_hz) if exact else [in_rate_hz, out_rate_hz]

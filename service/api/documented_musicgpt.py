@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.conversion.formats import BITS, FORMATS, RATES_HZ
 from pipeline.recognition_modes import MODES
 from pipeline.transcription.choices import TRANSCRIBERS
+from service.api.documented_requests import named_examples
 from service.musicgpt.endpoints import BY_TYPE, MAX_SPEED, MIN_SPEED
 
 Json = dict[str, Any]
@@ -115,7 +116,7 @@ def document_musicgpt(operation: Json) -> None:
         _document_by_id(operation)
     if name not in _REQUESTS:
         return
-    operation["requestBody"]["content"]["application/json"]["examples"] = _named(_REQUESTS[name])
+    operation["requestBody"]["content"]["application/json"]["examples"] = named_examples(_REQUESTS[name])
     kind, cost, result = _RESULTS[name]
     operation["responses"]["200"]["content"]["application/json"]["example"] = {
         "success": True, "message": f"{BY_TYPE[kind].label} task queued successfully", "task_id": _TASK_ID,
@@ -134,7 +135,7 @@ def _document_by_id(operation: Json) -> None:
         parameter["schema"].update(rules.get(parameter["name"], {}))
         parameter["required"] = parameter["name"] == "conversionType"
     content = operation["responses"]["200"]["content"]["application/json"]
-    content["examples"] = _named({BY_TYPE[shown[0]].label: _shown(*shown) for shown in _RESULTS.values()})
+    content["examples"] = named_examples({BY_TYPE[shown[0]].label: _shown(*shown) for shown in _RESULTS.values()})
 
 
 def _shown(kind: str, cost: int, result: Json) -> Json:
@@ -145,10 +146,3 @@ def _shown(kind: str, cost: int, result: Json) -> Json:
         "updatedAt": "2026-03-01T12:01:23.000Z", "progress": 1.0, "eta": 0, "webhook_url": _DONE,
     }  # fmt: skip
     return {"success": True, "conversion": conversion | result}
-
-
-def _named(examples: dict[str, Json]) -> Json:
-    return {
-        summary.replace(" ", "-").replace(",", "").lower(): {"summary": summary, "value": value}
-        for summary, value in examples.items()
-    }

@@ -164,10 +164,15 @@ def document_request(operation: Json) -> None:
         if parameter["name"] in _REQUIRED_QUERY:
             parameter["required"] = True
     if found := _EXAMPLES.get(operation["operationId"]):
-        operation["requestBody"]["content"]["application/json"]["examples"] = {
-            summary.replace(" ", "-").replace(",", "").lower(): {"summary": summary, "value": value}
-            for summary, value in found.items()
-        }
+        operation["requestBody"]["content"]["application/json"]["examples"] = named_examples(found)
+
+
+def named_examples(examples: dict[str, Json]) -> Json:
+    """Examples by their summaries, as the document has them."""
+    return {
+        summary.replace(" ", "-").replace(",", "").lower(): {"summary": summary, "value": value}
+        for summary, value in examples.items()
+    }
 
 
 def _is_nullable(schema: Json) -> bool:

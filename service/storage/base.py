@@ -130,6 +130,12 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def append_block(file: Path, block: bytes) -> None:
+    """Write a block, and leave no file open: a fetch that is cancelled meanwhile could not close it."""
+    with file.open("ab") as end:
+        end.write(block)
+
+
 def content_key(sha256: str) -> str:
     """The key of an object by its content's digest in hex; of so many folders that none grows huge."""
     return f"objects/{sha256[:2]}/{sha256}"

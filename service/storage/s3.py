@@ -18,7 +18,7 @@ from obstore.store import S3Store
 
 from service.errors import StorageError
 from service.settings import SettingsError
-from service.storage.base import BLOCK_BYTES, FRESH, Storage, make_usable, to_its_end
+from service.storage.base import BLOCK_BYTES, FRESH, Storage, append_block, make_usable, to_its_end
 from service.storage.presign import Signer
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class S3Storage(Storage):
             answer = await obstore.get_async(self._store, key)
             await asyncio.to_thread(partial.touch)  # an empty object comes in no blocks
             async for block in answer.stream(min_chunk_size=16 * BLOCK_BYTES):
-                await asyncio.to_thread(_append, partial, block)
+                await asyncio.to_thread(append_block, partial, block)
         if (size_bytes := partial.stat().st_size) != answer.meta["size"]:
             raise StorageError(f"{key} ended after {size_bytes} of {answer.meta['size']} bytes")
         partial.replace(target)
@@ -226,12 +226,6 @@ class S3Storage(Storage):
     def _not_now(self, what: str, reason: str) -> StorageError:
         _log.error("S3 storage, %s: %s", what, reason)
         return StorageError(reason)
-
-
-def _append(file: Path, block: bytes) -> None:
-    """Write a block, and leave no file open: a fetch that is cancelled meanwhile could not close it."""
-    with file.open("ab") as end:
-        end.write(block)
 
 
 def _reason(error: Exception) -> str:

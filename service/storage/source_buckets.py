@@ -17,6 +17,7 @@ from service.errors import Invalid, NotFound, SourceFetchFailed, StorageError, T
 from service.names import clean_name
 from service.net.fetch import Fetched
 from service.settings import Settings
+from service.storage.base import append_block
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Store
@@ -96,7 +97,7 @@ class SourceBuckets:
                 n_bytes += len(block)
                 if n_bytes > max_bytes:
                     raise too_large
-                await asyncio.to_thread(_append, to, bytes(block))
+                await asyncio.to_thread(append_block, to, bytes(block))
                 digest.update(block)
         if n_bytes != answer.meta["size"]:
             raise StorageError(f"{_shown(bucket, key)} ended after {n_bytes} of {answer.meta['size']} bytes")
@@ -140,12 +141,6 @@ def _telling(bucket: str, key: str) -> Iterator[None]:
         raise SourceFetchFailed(f"{_shown(bucket, key)} may not be read with this service's credentials.") from error
     except BaseError as error:
         raise StorageError(f"reading {_shown(bucket, key)}: {error}") from error
-
-
-def _append(file: Path, block: bytes) -> None:
-    """Write a block, and leave no file open: a fetch that is cancelled meanwhile could not close it."""
-    with file.open("ab") as end:
-        end.write(block)
 
 
 def _shown(bucket: str, key: str) -> str:

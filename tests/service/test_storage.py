@@ -273,9 +273,8 @@ async def test_a_fetch_that_is_cancelled_leaves_no_file_open(
         return opened[-1]
 
     monkeypatch.setattr(Path, "open", slow)
-    fetch = asyncio.create_task(storage.local(key, tmp_path))
-    await until(lambda: opened)
-    fetch.cancel()
+    fetch = asyncio.ensure_future(storage.local(key, tmp_path))
+    await until(lambda: opened and fetch.cancel())
     with pytest.raises(asyncio.CancelledError):
         await fetch
     await until(lambda: opened[-1].closed)
