@@ -26,7 +26,8 @@ def write_midi(
 ) -> None:
     """Write a type 1 MIDI file: a track with the tempo map, then one track per instrument.
 
-    Each track carries its General MIDI name and program; drums are on channel 10.  Notes keep the time at which they
+    Each track carries its General MIDI name and program; drums are on channel 10.  Every other instrument has a channel
+    of its own while there are enough, else those of one program share theirs.  Notes keep the time at which they
     were played, to within 0.6 ms; :mod:`pipeline.tempo_map` says how the bars are laid around them.  Notes of one pitch
     in one instrument never overlap in the file: the earlier one ends where the later one starts, and two that start in
     the same tick become one.  The same input always gives the same bytes.
@@ -45,10 +46,18 @@ def write_midi(
     time = tempo_map(beats, end_s)
     file = mido.MidiFile(type=1, ticks_per_beat=time.resolution, charset="utf-8")
     file.tracks.append(_track(_conductor(time, keys)))
-    for index, instrument in enumerate(instruments):
-        channel = _DRUM_CHANNEL if instrument.is_drum else _CHANNELS[index % len(_CHANNELS)]
+    for instrument, channel in zip(instruments, midi_channels(instruments), strict=True):
         file.tracks.append(_track(_events(instrument, channel, time)))
     file.save(path)
+
+
+def midi_channels(instruments: Sequence[Instrument]) -> list[int]:
+    """The MIDI channel of each, 0-15: 9 for drums."""
+    pitched = [one for one in instruments if not one.is_drum]
+    keys = list(range(len(pitched))) if len(pitched) <= len(_CHANNELS) else [one.program for one in pitched]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    free = iter(_CHANNELS[numbers[key] % len(_CHANNELS)] for key in keys)
+    return [_DRUM_CHANNEL if one.is_drum else next(free) for one in instruments]
 
 
 def midi_velocity(velocity: float) -> int:

@@ -32,7 +32,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """The notes of one instrument, found in one stem.
+    """The notes of one instrument, found in one stem, where there may be others.
 
     Attributes:
         name: General MIDI instrument name; ``Drums`` for a drum kit.

@@ -73,7 +73,7 @@ class SongPipeline:
     Args:
         weights: the cache of weights.
         separation_model: name of the separator in the catalogue.
-        device: auto, cuda, mps or cpu.
+        device: where networks run that can run elsewhere than on the CPU: auto, cuda, mps or cpu.
         limits: what the decoder accepts.
         on_batch: told of every batch of segments, by any of the threads: how many there were, and how many it had room
             for.
@@ -95,7 +95,7 @@ class SongPipeline:
         self._on_batch = on_batch
         self._separator: Separator | None = None
         self._loading = threading.Lock()
-        self._transcription = Transcription(weights)
+        self._transcription = Transcription(weights, device)
 
     def separate(
         self,

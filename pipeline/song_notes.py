@@ -50,7 +50,7 @@ class SongNotes:
         piano_roll: ``piano-roll.svg``, a picture of the notes.
         preview: ``preview.mp3``, the notes played.
         beats_json: ``beats.json``, beats, bars and keys.
-        stem_midi: a MIDI file for each stem that has notes, by the stem's name.
+        stem_midi: a MIDI file for each stem that has notes, with all its instruments, by the stem's name.
     """
 
     heard: HeardSong
@@ -83,8 +83,10 @@ def write_song_notes(heard: HeardSong, out_dir: Path, on_block: Callable[[], Non
         write_piano_roll(instruments, heard.duration_s, folder / "piano-roll.svg")
         write_preview(instruments, heard.duration_s, folder / "preview.mp3", on_block)
         write_beats_json(beats, keys, folder / "beats.json")
-        for instrument in instruments:
-            write_midi([instrument], folder / f"{instrument.stem}.mid", beats=beats, keys=keys)
+        stems = list(dict.fromkeys(instrument.stem for instrument in instruments))
+        for stem in stems:
+            played = [instrument for instrument in instruments if instrument.stem == stem]
+            write_midi(played, folder / f"{stem}.mid", beats=beats, keys=keys)
         for path in folder.iterdir():
             path.replace(out_dir / path.name)
     return SongNotes(
@@ -95,5 +97,5 @@ def write_song_notes(heard: HeardSong, out_dir: Path, on_block: Callable[[], Non
         piano_roll=out_dir / "piano-roll.svg",
         preview=out_dir / "preview.mp3",
         beats_json=out_dir / "beats.json",
-        stem_midi={instrument.stem: out_dir / f"{instrument.stem}.mid" for instrument in instruments},
+        stem_midi={stem: out_dir / f"{stem}.mid" for stem in stems},
     )

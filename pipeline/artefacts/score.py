@@ -14,6 +14,7 @@ from pipeline.artefacts.percussion import key_name, staff_place
 from pipeline.artefacts.rhythm import Part, Tone, arrange
 from pipeline.artefacts.spelling import Spelling, spelled
 from pipeline.artefacts.text import xml_text
+from pipeline.midi import midi_channels
 from pipeline.notes import Instrument
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
@@ -24,7 +25,6 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 _NO_SIGNATURE = Key(0, minor=False)
 _TEMPO_CHANGE = 0.01  # smaller ones are not worth an element
 _FORTE_VELOCITY = 90  # MusicXML's "dynamics" is a percentage of it
-_DRUM_CHANNEL = 10
 _ACCIDENTALS = {-2: "flat-flat", -1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
 
 _GUITARS = range(24, 32)
@@ -113,27 +113,24 @@ def _tempos(grid: BeatGrid, bars: Sequence[Bar]) -> dict[int, str]:
 
 def _part_list(parts: Sequence[Part]) -> Iterator[str]:
     names = [part.instrument.name for part in parts]
-    channels = [channel for channel in range(1, 17) if channel != _DRUM_CHANNEL]
+    channels = midi_channels([part.instrument for part in parts])
     yield "<part-list>\n"
-    pitched = 0
-    for number, part in enumerate(parts, start=1):
+    for number, (part, channel) in enumerate(zip(parts, channels, strict=True), start=1):
         one = part.instrument
         name = f"{one.name} ({one.stem})" if names.count(one.name) > 1 else one.name
         yield f'<score-part id="P{number}"><part-name>{xml_text(name)}</part-name>\n'
         if one.is_drum:
             keys = sorted({note.pitch for note in one.notes})
             sounds = [
-                (f"P{number}-K{key}", key_name(key), _DRUM_CHANNEL, 1, f"<midi-unpitched>{key + 1}</midi-unpitched>")
-                for key in keys
+                (f"P{number}-K{key}", key_name(key), 1, f"<midi-unpitched>{key + 1}</midi-unpitched>") for key in keys
             ]
         else:
-            sounds = [(f"P{number}-I1", one.name, channels[pitched % len(channels)], one.program + 1, "")]
-            pitched += 1
+            sounds = [(f"P{number}-I1", one.name, one.program + 1, "")]
         for label, sound, *_ in sounds:
             yield f'<score-instrument id="{label}"><instrument-name>{xml_text(sound)}</instrument-name>'
             yield "</score-instrument>\n"
-        for label, _, channel, program, unpitched in sounds:
-            yield f'<midi-instrument id="{label}"><midi-channel>{channel}</midi-channel>'
+        for label, _, program, unpitched in sounds:
+            yield f'<midi-instrument id="{label}"><midi-channel>{channel + 1}</midi-channel>'
             yield f"<midi-program>{program}</midi-program>{unpitched}</midi-instrument>\n"
         yield "</score-part>\n"
     yield "</part-list>\n"

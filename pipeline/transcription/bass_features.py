@@ -74,7 +74,7 @@ def bass_features(
 ) -> BassFeatures:
     """Features of a recording: ``samples`` float32 mono, shape (n_samples,), at ``rate_hz``; at least one sample."""
     wide = drum_features.resample(samples, rate_hz)
-    powers = drum_features.band_powers(wide, part(on_progress, 0.0, _BANDED))
+    powers = drum_features.band_powers(wide, drum_features.COARSE, part(on_progress, 0.0, _BANDED))
     bands, _ = drum_features.relative_levels(powers)
     n_frames = len(bands)
     tuning = _tuning(tracks)

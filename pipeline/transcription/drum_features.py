@@ -1,8 +1,9 @@
-"""What the drum transcriber looks at: levels in 36 bands, 100 times a second, relative to the recording's own loudness.
+"""What the drum transcriber looks at: levels in bands, 100 times a second, relative to the recording's own loudness.
 
-Below 400 Hz a 46 ms window tells a kick from a low tom; above it a 23 ms window keeps hits apart in time.
+Of low bands a 46 ms window tells a kick from a low tom; of high ones a 23 ms window keeps hits apart in time.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -19,10 +20,43 @@ HOP = 441
 FRAMES_PER_S = RATE_HZ // HOP
 LOW_WINDOW = 2048
 HIGH_WINDOW = 1024
-# Centres of the triangular bands in Hz: even steps where a window's bins are wider than a tone, then equal ratios.
-LOW_CENTRES_HZ = (32.0, 54.0, 76.0, 98.0, 120.0, 145.0, 172.0, 205.0, 245.0, 290.0, 345.0, 405.0)
-HIGH_CENTRES_HZ = tuple(float(hz) for hz in np.geomspace(470.0, 17_000.0, 24))
-N_BANDS = len(LOW_CENTRES_HZ) + len(HIGH_CENTRES_HZ)
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Centres of triangular bands in Hz: even steps where a window's bins are wider than a tone, then equal ratios.
+
+    Attributes:
+        low_hz: those measured through the long window.
+        high_hz: those measured through the short one.
+        lowest_hz: where the lowest band begins.
+        highest_hz: where the highest band ends.
+    """
+
+    low_hz: tuple[float, ...]
+    high_hz: tuple[float, ...]
+    lowest_hz: float
+    highest_hz: float
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.low_hz) + len(self.high_hz)
+
+
+# 80 bands for drums, 36 for basses.
+FINE = Bands(
+    low_hz=tuple(np.linspace(30.0, 605.0, 24).tolist()),
+    high_hz=tuple(np.geomspace(645.0, 17_500.0, 56).tolist()),
+    lowest_hz=5.0,
+    highest_hz=20_500.0,
+)
+COARSE = Bands(
+    low_hz=(32.0, 54.0, 76.0, 98.0, 120.0, 145.0, 172.0, 205.0, 245.0, 290.0, 345.0, 405.0),
+    high_hz=tuple(np.geomspace(470.0, 17_000.0, 24).tolist()),
+    lowest_hz=10.0,
+    highest_hz=20_000.0,
+)
 FLOOR_DB = -70.0  # quieter than this below the recording's loudness counts as silence
 CEILING_DB = 20.0
 DB_PER_UNIT = 20.0  # scales levels to about -3.5 .. 1, what the network was fitted on
@@ -43,7 +77,7 @@ def _filterbank(window: int, centres_hz: tuple[float, ...], low_hz: float, high_
     return np.asarray(weights / (taper.sum() ** 2), dtype=np.float32)
 
 
-def _band_powers(padded: FloatArray, first: int, n_frames: int, window: int, filters: FloatArray) -> FloatArray:
+def _window_powers(padded: FloatArray, first: int, n_frames: int, window: int, filters: FloatArray) -> FloatArray:
     """Powers of ``n_frames`` frames; ``first`` is where the first one starts in ``padded``."""
     taper = scipy.signal.get_window("hann", window).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(padded[first:], window)[::HOP][:n_frames]
@@ -61,25 +95,25 @@ def resample(samples: FloatArray, rate_hz: int) -> FloatArray:
     return np.asarray(converted, dtype=np.float32)
 
 
-def band_powers(samples: FloatArray, on_progress: OnProgress = unheard) -> FloatArray:
-    """Band powers of 44.1 kHz mono samples, float32, shape (n // 441 + 1, 36); frame t is centred on t * 10 ms.
+def band_powers(samples: FloatArray, bands: Bands, on_progress: OnProgress = unheard) -> FloatArray:
+    """Band powers of 44.1 kHz mono samples, float32, shape (n // 441 + 1, n_bands); frame t is centred on t * 10 ms.
 
     Before every half minute ``on_progress`` is told how much is done.
     """
-    n_frames = len(samples) // HOP + 1
+    n_frames, n_low = len(samples) // HOP + 1, len(bands.low_hz)
     half = LOW_WINDOW // 2
     padded = np.pad(samples, (half, half + HOP))
-    low = _filterbank(LOW_WINDOW, LOW_CENTRES_HZ, 10.0, HIGH_CENTRES_HZ[0])
-    high = _filterbank(HIGH_WINDOW, HIGH_CENTRES_HZ, LOW_CENTRES_HZ[-1], 20_000.0)
-    powers = np.empty((n_frames, N_BANDS), dtype=np.float32)
+    low = _filterbank(LOW_WINDOW, bands.low_hz, bands.lowest_hz, bands.high_hz[0])
+    high = _filterbank(HIGH_WINDOW, bands.high_hz, bands.low_hz[-1], bands.highest_hz)
+    powers = np.empty((n_frames, bands.count), dtype=np.float32)
     for start in range(0, n_frames, FRAMES_PER_BLOCK):
         on_progress(start / n_frames)
         count = min(FRAMES_PER_BLOCK, n_frames - start)
         at = start * HOP
         block = powers[start : start + count]
-        block[:, : len(LOW_CENTRES_HZ)] = _band_powers(padded, at, count, LOW_WINDOW, low)
+        block[:, :n_low] = _window_powers(padded, at, count, LOW_WINDOW, low)
         later = at + half - HIGH_WINDOW // 2
-        block[:, len(LOW_CENTRES_HZ) :] = _band_powers(padded, later, count, HIGH_WINDOW, high)
+        block[:, n_low:] = _window_powers(padded, later, count, HIGH_WINDOW, high)
     return powers
 
 
@@ -92,8 +126,8 @@ def loudness_db(powers: FloatArray) -> float:
 def relative_levels(powers: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Levels relative to the recording's loudness, in units of 20 dB, and its profile.
 
-    Returns levels (n_frames, 36) and the loudness of each band (36,), on the same scale: what the kit, the room and
-    the mixing desk made of the drums, which lets the network hear hits relative to it.
+    Returns levels (n_frames, n_bands) and the loudness of each band (n_bands,), on the same scale: what the kit, the
+    room and the mixing desk made of the drums, which lets the network hear hits relative to it.
     """
     reference_db = loudness_db(powers)
     levels_db = 10 * np.log10(powers + TINY_POWER) - reference_db

@@ -17,10 +17,9 @@ import scipy.ndimage
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.drum_features import (
+    COARSE,
     FLOOR,
     FRAMES_PER_S,
-    LOW_CENTRES_HZ,
-    N_BANDS,
     FloatArray,
     band_powers,
     loudness_db,
@@ -28,6 +27,7 @@ from pipeline.transcription.drum_features import (
     resample,
 )
 
+LOW_CENTRES_HZ, N_BANDS = COARSE.low_hz, COARSE.count
 WEIGHTS_PATH = Path(__file__).with_name("drum_network.npz")
 KINDS = ("kick", "snare", "tom", "closed hat", "open hat", "crash", "ride")
 LOW_TOM_KEY, MID_TOM_KEY, HIGH_TOM_KEY = 41, 45, 48
@@ -148,7 +148,7 @@ class DrumTranscriber:
             return []
         centred = np.asarray(samples - samples.mean(dtype=np.float64), dtype=np.float32)
         on_progress(0.0)
-        powers = band_powers(resample(centred, rate_hz), part(on_progress, 0.0, _FEATURES_SHARE))
+        powers = band_powers(resample(centred, rate_hz), COARSE, part(on_progress, 0.0, _FEATURES_SHARE))
         if loudness_db(powers) < SILENCE_DB:
             return []
         probabilities, velocities = _load()(*relative_levels(powers), part(on_progress, _FEATURES_SHARE, 1.0))

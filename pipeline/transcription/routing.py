@@ -1,4 +1,4 @@
-"""Which transcriber writes down which stem, and as which instrument: the one table; and a song's stems written down.
+"""Which transcriber writes down which stem, and as which instruments: the one table; and a song's stems written down.
 
 A new transcriber is a module with a class that has ``transcribe`` and one line in :data:`ROUTES`.
 """
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +23,14 @@ from pipeline.transcription.choices import AUTO, BASIC_PITCH, check_transcriber
 from pipeline.transcription.drums import DrumTranscriber
 from pipeline.transcription.phantoms import Presence, presences
 from pipeline.transcription.pitch_track import PitchNetwork
-from pipeline.transcription.polyphonic import (
-    BASS,
-    GUITAR,
-    OTHER,
-    PIANO,
-    VOCALS,
-    DecodingSettings,
-    PolyphonicTranscriber,
-)
+from pipeline.transcription.players import INSTRUMENTS, Ensemble, players
+from pipeline.transcription.polyphonic import BASS, VOCALS, PolyphonicTranscriber
 from pipeline.transcription.silence import Audibility
 from pipeline.transcription.vocals import VocalsTranscriber
+
+if TYPE_CHECKING:  # imports torch
+    from pipeline.transcription.note_listening import NoteListener
+    from pipeline.transcription.note_reading import ReadNote
 
 _MEASURING_SHARE = 0.1  # of the time of a song of four stems: 0.003 of its duration, where all may take 0.08
 _HEARING_SHARE = 0.05  # of the time of a pitched stem, which is 0.1 s of 2.6 s for three minutes
@@ -49,21 +46,40 @@ class Transcriber(Protocol):
         """
 
 
+@runtime_checkable
+class FamilyTranscriber(Transcriber, Protocol):
+    """One that tells instruments apart."""
+
+    def read(self, samples: NDArray[np.float32], rate_hz: int, on_progress: OnProgress) -> "list[ReadNote]":
+        """As ``transcribe``, with what may have played each note."""
+
+
 class Networks:
     """Those that transcribers share, each loaded when first asked for, by one thread at a time.
 
     Args:
-        store: where they are found.
+        store: where they are found, but for those that come with the package.
+        device: where those run that can: auto, cuda, mps or cpu.
 
     Raises:
         ModelMissing: on asking for one that is not in the cache.
+        DeviceMissing: on asking for one that is to run on a device that is not there.
     """
 
-    def __init__(self, store: ModelStore) -> None:
+    def __init__(self, store: ModelStore, device: str = "auto") -> None:
         self._store = store
+        self._device = device
 
     @cached_property
-    def notes(self) -> BasicPitchNetwork:
+    def listener(self) -> "NoteListener":
+        """The note network."""
+        from pipeline.separation.device import choose_device  # torch takes seconds to import
+        from pipeline.transcription.note_listening import NoteListener
+
+        return NoteListener(device=choose_device(self._device))
+
+    @cached_property
+    def basic_pitch(self) -> BasicPitchNetwork:
         """Basic Pitch."""
         (path,) = self._store.require("basic-pitch")
         return BasicPitchNetwork(path)
@@ -76,11 +92,13 @@ class Networks:
 
 
 def _basic_pitch(networks: Networks) -> Transcriber:
-    return BasicPitchTranscriber(networks.notes)
+    return BasicPitchTranscriber(networks.basic_pitch)
 
 
-def _polyphonic(settings: DecodingSettings) -> Callable[[Networks], Transcriber]:
-    return lambda networks: PolyphonicTranscriber(networks.notes, settings)
+def _notes(networks: Networks) -> FamilyTranscriber:
+    from pipeline.transcription.note_transcriber import NoteTranscriber  # imports torch
+
+    return NoteTranscriber(networks.listener)
 
 
 def _drums(_networks: Networks) -> Transcriber:
@@ -88,11 +106,11 @@ def _drums(_networks: Networks) -> Transcriber:
 
 
 def _bass(networks: Networks) -> Transcriber:
-    return BassTranscriber(networks.pitch, PolyphonicTranscriber(networks.notes, BASS))
+    return BassTranscriber(networks.pitch, PolyphonicTranscriber(networks.basic_pitch, BASS))
 
 
 def _vocals(networks: Networks) -> Transcriber:
-    return VocalsTranscriber(networks.pitch, networks.notes, PolyphonicTranscriber(networks.notes, VOCALS))
+    return VocalsTranscriber(networks.pitch, networks.basic_pitch, PolyphonicTranscriber(networks.basic_pitch, VOCALS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +122,28 @@ class Route:
         name: General MIDI instrument name, or ``Drums``.
         program: General MIDI program, 0-127 (0 for drums).
         is_drum: whether the pitches are percussion keys.
+        ensemble: who may play it, where that is told by ear; its name and program are for a transcriber that tells
+            no families.
     """
 
     load: Callable[[Networks], Transcriber]
     name: str
     program: int
     is_drum: bool = False
+    ensemble: Ensemble | None = None
 
 
 ROUTES: dict[str, Route] = {
     "drums": Route(_drums, "Drums", 0, is_drum=True),
     "bass": Route(_bass, "Electric Bass (finger)", 33),
     "vocals": Route(_vocals, "Voice Oohs", 53),
-    "guitar": Route(_polyphonic(GUITAR), "Electric Guitar (clean)", 27),
-    "piano": Route(_polyphonic(PIANO), "Acoustic Grand Piano", 0),
+    "guitar": Route(
+        _notes, "Electric Guitar (clean)", 27, ensemble=Ensemble(families=("guitar", "distorted guitar"), most=1)
+    ),
+    "piano": Route(_notes, "Acoustic Grand Piano", 0),
 }
-# "other", a whole mix, stems yet unknown: a neutral keyboard
-ANY_OTHER = Route(_polyphonic(OTHER), "Electric Piano 1", 4)
+# "other", a whole mix, stems yet unknown: whoever is heard, or a neutral keyboard where nobody is told from others
+ANY_OTHER = Route(_notes, "Electric Piano 1", 4, ensemble=Ensemble())
 
 
 class Transcription:
@@ -128,11 +151,12 @@ class Transcription:
 
     Args:
         store: where networks are found; asked only when a stem needs one.
+        device: where those run that can: auto, cuda, mps or cpu.
     """
 
-    def __init__(self, store: ModelStore) -> None:
+    def __init__(self, store: ModelStore, device: str = "auto") -> None:
         self._loading = threading.Lock()  # guards the two that follow
-        self._networks = Networks(store)
+        self._networks = Networks(store, device)
         self._loaded: dict[Callable[[Networks], Transcriber], Transcriber] = {}
 
     def transcribe(
@@ -154,52 +178,70 @@ class Transcription:
 
         Returns:
             The instruments in the order of the stems, none for a stem that is silent, that holds only what leaked
-            into it from others (:mod:`pipeline.transcription.phantoms`) or in which no note was found.  Notes are
-            sorted by onset, then pitch, none beyond the end of the audio.  An instrument's confidence is the mean of
-            its notes', weighted by their durations, times how much of the stem's sound is its own.
+            into it from others (:mod:`pipeline.transcription.phantoms`) or in which no note was found; of a stem with
+            several (:mod:`pipeline.transcription.players`) first the one that sounds for longest.  Notes are sorted by
+            onset, then pitch, none beyond the end of the audio.  An instrument's confidence is the mean of its notes',
+            weighted by their durations, times how much of the stem's sound is its own.
 
         Raises:
             UnknownTranscriber: there is no such transcriber.
             ModelMissing: the network of a stem is not in the cache, or the one that tells voices from instruments.
+            OutOfMemory: the device has too little memory for the least there is to hear.
         """
         check_transcriber(transcriber)
         measuring = _MEASURING_SHARE if len(stems) > 1 else 0.0
         on_progress(0.0)
         presence = presences(stems, self.pitch_network, part(on_progress, 0.0, measuring))
         share = (1 - measuring) / max(len(stems), 1)
-        instruments = []
+        instruments: list[Instrument] = []
         for index, name in enumerate(stems):
             if not presence[name].spans:
                 continue
             hearing = part(on_progress, measuring + index * share, measuring + (index + 1) * share)
-            instrument = self._instrument(name, stems, presence, _route(name, transcriber), hearing)
-            if instrument is not None:
-                instruments.append(instrument)
+            instruments += self._instruments(name, stems, presence, _route(name, transcriber), hearing)
         on_progress(1.0)
         return tuple(instruments)
 
-    def _instrument(
+    def _instruments(
         self,
         stem: str,
         stems: Mapping[str, AudioSource],
         presence: Mapping[str, Presence],
         route: Route,
         on_progress: OnProgress,
-    ) -> Instrument | None:
+    ) -> list[Instrument]:
         samples, rate_hz = heard(stem, stems, presence, part(on_progress, 0.0, _HEARING_SHARE))
         audibility = Audibility(samples, rate_hz)
         if audibility.silent:
-            return None
-        found = self._transcriber(route).transcribe(samples, rate_hz, part(on_progress, _HEARING_SHARE, 1.0))
-        within = (replace(note, end_s=min(note.end_s, stems[stem].duration_s)) for note in found)
-        notes = sorted(
-            (note for note in within if note.end_s > note.start_s and audibility.hears(note)),
-            key=lambda note: (note.start_s, note.pitch),
-        )
-        if not notes:
-            return None
-        confidence = presence[stem].purity * _confidence(notes)
-        return Instrument(route.name, route.program, route.is_drum, stem, tuple(notes), confidence)
+            return []
+        instruments = []
+        hearing = part(on_progress, _HEARING_SHARE, 1.0)
+        for name, program, found in self._parts(route, samples, rate_hz, audibility, hearing):
+            within = (replace(note, end_s=min(note.end_s, stems[stem].duration_s)) for note in found)
+            notes = sorted(
+                (note for note in within if note.end_s > note.start_s and audibility.hears(note)),
+                key=lambda note: (note.start_s, note.pitch),
+            )
+            if notes:
+                confidence = presence[stem].purity * _confidence(notes)
+                instruments.append(Instrument(name, program, route.is_drum, stem, tuple(notes), confidence))
+        return instruments
+
+    def _parts(
+        self,
+        route: Route,
+        samples: NDArray[np.float32],
+        rate_hz: int,
+        audibility: Audibility,
+        on_progress: OnProgress,
+    ) -> list[tuple[str, int, list[Note]]]:
+        """Name, program and notes of every instrument; inaudible notes may be among them, but make no instrument."""
+        transcriber = self._transcriber(route)
+        if route.ensemble is None or not isinstance(transcriber, FamilyTranscriber):
+            return [(route.name, route.program, transcriber.transcribe(samples, rate_hz, on_progress))]
+        read = [one for one in transcriber.read(samples, rate_hz, on_progress) if audibility.hears(one.note)]
+        families = players(read, route.ensemble)
+        return [(*INSTRUMENTS[family], [one.note for one in notes]) for family, notes in families.items()]
 
     def transcriber(self, stem: str) -> Transcriber:
         """The one that writes down stems of that name, loaded if need be.

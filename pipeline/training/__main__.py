@@ -1,0 +1,142 @@
+"""From nothing to the weights that come with the package, a command for each step; ``RECIPE.md`` has them in order.
+
+python -m pipeline.training render|accompany|separate|train|evaluate|export ...
+python -m pipeline.training drums ...
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from pipeline.training.dataset import Mixing
+from pipeline.training.export import export
+from pipeline.training.render import Job, render
+from pipeline.training.separate import separate_songs
+from pipeline.training.sounds.collection import Sources
+from pipeline.training.train import Recipe, Run
+from pipeline.transcription.note_network import Size
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _render_command(commands.add_parser("render", help="render songs with known notes"))
+    _accompany_command(commands.add_parser("accompany", help="give rendered songs a drummer"))
+    _separate_command(commands.add_parser("separate", help="send rendered songs through our own separation"))
+    _train_command(commands.add_parser("train", help="train the note network; goes on where it was stopped"))
+    _evaluate_command(commands.add_parser("evaluate", help="score weights on rendered songs"))
+    _export_command(commands.add_parser("export", help="write the weights that inference loads"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.run(arguments)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the processor")
+
+
+def _render_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("songs", type=Path, help="folder that songs are added to")
+    parser.add_argument("--count", type=int, required=True, help="how many songs, of 45 s and four to seven parts each")
+    parser.add_argument("--seed", type=int, default=0, help="of the first song; those that follow have the next ones")
+    parser.add_argument("--soundfont", type=Path, action="append", default=[], help="a General MIDI soundfont")
+    parser.add_argument("--library", type=Path, action="append", default=[], help="folder of SFZ instruments")
+    parser.add_argument("--synthetic", type=int, default=0, help="how many instruments to make up")
+    parser.add_argument("--synthetic-seed", type=int, default=0, help="of those")
+    parser.add_argument("--pieces", type=Path, help="folder with MIDI files whose parts may be borrowed")
+    parser.add_argument("--processes", type=int, default=1)
+    _common(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        sources = Sources(
+            tuple(arguments.soundfont), tuple(arguments.library), arguments.synthetic, arguments.synthetic_seed
+        )
+        render(Job(arguments.songs, sources, arguments.pieces, arguments.seed, arguments.count), arguments.processes)
+
+    parser.set_defaults(run=run)
+
+
+def _accompany_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("songs", type=Path, help="folder of rendered songs")
+    _common(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        # Needs Debian packages that the other commands do without
+        from pipeline.training.accompany import accompany
+        from pipeline.training.drums.kits import distribution_kits
+        from pipeline.training.drums.render import Sources as Drums
+
+        accompany(arguments.songs, Drums(distribution_kits()))
+
+    parser.set_defaults(run=run)
+
+
+def _separate_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("songs", type=Path, help="folder of rendered songs")
+    parser.add_argument("--count", type=int, required=True, help="how many of them")
+    _common(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        separate_songs(arguments.songs, arguments.count)
+
+    parser.set_defaults(run=run)
+
+
+def _train_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("songs", type=Path, nargs="+", help="folders of rendered songs")
+    parser.add_argument("--out", type=Path, required=True, help="folder of this training; an unfinished one goes on")
+    parser.add_argument("--steps", type=int, required=True, help="batches in all")
+    parser.add_argument("--batch", type=int, default=Recipe.batch_size, help="samples of 4 s in a batch")
+    parser.add_argument("--rate", type=float, default=Recipe.rate, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--separated-share", type=float, default=0.0, help="of the samples; needs `separate`")
+    parser.add_argument("--sparse", action="store_true", help="one part at a time (for the ablation)")
+    parser.add_argument("--plain", action="store_true", help="no augmentation (for the ablation)")
+    parser.add_argument("--width", type=int, default=Size.width, help="channels of the network")
+    parser.add_argument("--harmonics", type=int, default=Size.harmonics, help="1: none stacked (for the ablation)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    _common(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        mixing = Mixing(
+            dense=not arguments.sparse,
+            augmented=not arguments.plain,
+            separated_share=arguments.separated_share,
+        )
+        size = Size(width=arguments.width, harmonics=arguments.harmonics)
+        recipe = Recipe(size, mixing, arguments.batch, arguments.steps, arguments.rate, arguments.seed)
+        Run(arguments.out, recipe, torch.device(arguments.device)).train(arguments.songs)
+
+    parser.set_defaults(run=run)
+
+
+def _evaluate_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, help="file that `export` wrote")
+    parser.add_argument("songs", type=Path, help="folder of rendered songs that nothing was trained on")
+    _common(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        from pipeline.training.evaluate import evaluate
+
+        print(evaluate(arguments.weights, arguments.songs))
+
+    parser.set_defaults(run=run)
+
+
+def _export_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a training, or steady.pt of an unfinished one")
+    parser.add_argument("out", type=Path)
+    _common(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        print(f"{export(arguments.checkpoint, arguments.out)} parameters")
+
+    parser.set_defaults(run=run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What plays notes for training: soundfonts, sample libraries, synthesis."""

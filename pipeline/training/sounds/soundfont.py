@@ -1,0 +1,137 @@
+"""The melodic programs of General MIDI soundfonts, played by FluidSynth."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import fluidsynth
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.instrument_families import family_of_program
+from pipeline.training.sounds.base import END_LEVEL, ONSET_LEVEL, RATE_HZ, Performance, Played
+
+# Sound effects, unpitched percussion and hits: no pitch that could be written down.
+UNPITCHED = frozenset({55, 97, 99, 101, 102, 103, 113, *range(115, 128)})
+_HELD_PROGRAMS = frozenset({*range(16, 24), 38, 39, *range(40, 45), *range(48, 55), *range(56, 97), 100, 109, 110, 111})
+_KEYS = {
+    "piano": (28, 100),
+    "mallets": (48, 96),
+    "organ": (36, 96),
+    "guitar": (40, 84),
+    "distorted guitar": (40, 81),
+    "bass": (25, 60),
+    "strings": (36, 96),
+    "voice": (43, 81),
+    "brass": (36, 84),
+    "reeds and pipes": (43, 96),
+    "synth lead": (36, 91),
+    "synth pad": (36, 88),
+}
+_GAIN = 0.35  # a dozen loud notes stay below full scale
+_PRESSURE = 7  # controllers of General MIDI
+_VIBRATO = 1
+_PEDAL_OFF = 64
+_KEYS_MEASURED_AT_ONCE = 4
+_LONGEST_S = 5.0
+_ATTACK_S = 0.5
+_BLOCK = 64  # samples; FluidSynth's own grain in time
+_MOST_DETUNED_CENTS = 8.0
+_BEND_PER_CENT = 8192 / 200
+
+
+class Soundfont:
+    """A soundfont in memory, shared by its sounds; for one thread."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._synth = fluidsynth.Synth(
+            gain=_GAIN, samplerate=float(RATE_HZ), **{"synth.reverb.active": 0, "synth.chorus.active": 0}
+        )
+        self._id = self._synth.sfload(str(path))
+        if self._id < 0:
+            raise ValueError(f"{path}: not a soundfont that FluidSynth can read")
+        self._measured: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def sounds(self) -> list["SoundfontSound"]:
+        """The programs of bank 0 that have a pitch."""
+        return [
+            SoundfontSound(self, program)
+            for program in range(128)
+            if program not in UNPITCHED and self._synth.sfpreset_name(self._id, 0, program) is not None
+        ]
+
+    def play(
+        self, program: int, events: list[tuple[float, int, int]], length_s: float, vibrato: int, cents: float
+    ) -> NDArray[np.float32]:
+        """Events are (time in s, pitch, velocity; 0 lets the key go), in the order of time; float32 mono."""
+        synth = self._synth
+        synth.system_reset()
+        synth.program_select(0, self._id, 0, program)
+        synth.cc(0, _PEDAL_OFF, 0)
+        synth.cc(0, _PRESSURE, 100)
+        synth.cc(0, _VIBRATO, vibrato)
+        synth.pitch_bend(0, round(cents * _BEND_PER_CENT))
+        n_samples = round(length_s * RATE_HZ)
+        blocks, done = [], 0
+        for time_s, pitch, velocity in [*events, (length_s, 0, 0)]:
+            until = min(n_samples, max(done, round(time_s * RATE_HZ / _BLOCK) * _BLOCK))
+            if until > done:
+                blocks.append(synth.get_samples(until - done).reshape(-1, 2).mean(axis=1))
+                done = until
+            if velocity:
+                synth.noteon(0, pitch, velocity)
+            elif pitch:
+                synth.noteoff(0, pitch)
+        blocks.append(np.zeros(n_samples - done))
+        return np.asarray(np.concatenate(blocks) / 32768, dtype=np.float32)
+
+    def measured(self, program: int, pitch: int) -> tuple[float, float]:
+        """From the key to the audible onset, and to the moment that a held note has died away (or infinity), in s."""
+        at = (program, pitch // _KEYS_MEASURED_AT_ONCE)
+        if at not in self._measured:
+            key = at[1] * _KEYS_MEASURED_AT_ONCE + 1
+            self._measured[at] = onset_and_decay(self.play(program, [(0.0, key, 100)], _LONGEST_S, 0, 0.0))
+        return self._measured[at]
+
+
+def onset_and_decay(note: NDArray[np.float32]) -> tuple[float, float]:
+    """When a note that starts at 0 and is held throughout is heard to begin, and to have died away, in s.
+
+    The second is infinite for one that has not.  A silent one begins at once and never ends.
+    """
+    blocks = np.abs(note[: len(note) // _BLOCK * _BLOCK]).reshape(-1, _BLOCK).max(axis=1)
+    attack = blocks[: round(_ATTACK_S * RATE_HZ / _BLOCK)].max()
+    if attack == 0:
+        return 0.0, math.inf
+    first = int(np.argmax(blocks >= ONSET_LEVEL * attack))
+    loud = np.flatnonzero(blocks >= END_LEVEL * blocks.max())
+    last = int(loud[-1]) + 1
+    return first * _BLOCK / RATE_HZ, last * _BLOCK / RATE_HZ if last < len(blocks) * 0.98 else math.inf
+
+
+class SoundfontSound:
+    """One program of a soundfont."""
+
+    def __init__(self, soundfont: Soundfont, program: int) -> None:
+        self._soundfont = soundfont
+        self._program = program
+        self.name = f"{soundfont.name}:{program:03}"
+        self.family = family_of_program(program)
+        self.keys = _KEYS[self.family]
+        self.held = program in _HELD_PROGRAMS
+
+    def play(self, notes: Sequence[Played], length_s: float, rng: np.random.Generator) -> Performance:
+        """See :class:`pipeline.training.sounds.base.Sound`."""
+        vibrato = int(rng.choice([0, 0, 20, 50])) if self.held else 0
+        cents = float(rng.uniform(-_MOST_DETUNED_CENTS, _MOST_DETUNED_CENTS))
+        events, ends_s = [], []
+        for note in notes:
+            latency_s, dies_s = self._soundfont.measured(self._program, note.pitch)
+            pressed_s = max(0.0, note.start_s - latency_s)
+            events.append((pressed_s, 1, note.pitch, note.velocity))
+            events.append((max(note.end_s, pressed_s + 0.02), 0, note.pitch, 0))
+            ends_s.append(min(note.end_s, max(pressed_s + dies_s, note.start_s + 0.05)))
+        events.sort()
+        keys = [(time_s, pitch, velocity) for time_s, _, pitch, velocity in events]
+        return Performance(self._soundfont.play(self._program, keys, length_s, vibrato, cents), tuple(ends_s))

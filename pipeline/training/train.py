@@ -1,0 +1,178 @@
+"""Trains the note network on rendered songs; resumable, on a CPU or a GPU.
+
+The learning rate rises, stays, and falls to nothing over the last fifth of the steps.  A run that was stopped goes on
+with the batch it had come to; one that is given more steps than before goes on from the checkpoint before its fall.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
+from pipeline.transcription.note_network import Heard, NoteNetwork, Size
+
+_WARM_UP_STEPS = 150
+_FALL_SHARE = 0.2
+_AVERAGED = 0.998  # of the weights that are kept, a moving average
+_MOST_NORM = 3.0
+_SAVED_EVERY = 100
+_ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 2.0, 0.1
+_RARITY = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the outcome, besides the songs.
+
+    Attributes:
+        size: of the network.
+        mixing: of the samples.
+        batch_size: samples in a batch.
+        steps: batches in all.
+        rate: the highest learning rate.
+        seed: of weights and samples.
+    """
+
+    size: Size = field(default_factory=Size)
+    mixing: Mixing = field(default_factory=Mixing)
+    batch_size: int = 4
+    steps: int = 5000
+    rate: float = 2e-3
+    seed: int = 0
+
+
+class _Batches(Dataset[Batch]):
+    def __init__(self, samples: Samples, first: int, stop: int) -> None:
+        self._samples, self._first, self._stop = samples, first, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._first
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:  # type: ignore[override]
+        batch = self._samples.batch(self._first + index)
+        arrays = (batch.samples, batch.onset, batch.sounding, batch.velocity, batch.family)
+        return tuple(torch.from_numpy(array) for array in arrays)
+
+
+class Run:
+    """One training, kept in a folder: ``checkpoint.pt`` (everything), ``log.jsonl``.
+
+    Args:
+        folder: made if need be; an unfinished run in it goes on.
+        recipe: must be that of the unfinished run, but for its steps.
+        device: where to train.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.folder, self.recipe, self.device = folder, recipe, device
+        self.network = NoteNetwork(recipe.size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=recipe.rate, weight_decay=0.01)
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    @property
+    def _falls_from(self) -> int:
+        return round(self.recipe.steps * (1 - _FALL_SHARE))
+
+    def _resume(self) -> None:
+        found = None
+        for name in ("steady.pt", "checkpoint.pt"):
+            path = self.folder / name
+            if path.exists():
+                state = torch.load(path, map_location=self.device, weights_only=True)
+                if name == "steady.pt" or state["steps"] == self.recipe.steps:
+                    found = state
+        if found is None:
+            return
+        self.network.load_state_dict(found["network"])
+        self.optimizer.load_state_dict(found["optimizer"])
+        self.average, self.step = found["average"], found["step"]
+
+    def _save(self, name: str) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "steps": self.recipe.steps,
+            "size": self.recipe.size.as_dict(),
+            "recipe": json.dumps(asdict(self.recipe)),
+        }
+        unfinished = self.folder / f".{name}"
+        torch.save(state, unfinished)
+        unfinished.rename(self.folder / name)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        rise = min(1.0, (step + 1) / _WARM_UP_STEPS)
+        left = (self.recipe.steps - step) / max(self.recipe.steps - self._falls_from, 1)
+        return self.recipe.rate * rise * max(min(1.0, left), 0.0)
+
+    def train(self, songs: Sequence[Path]) -> None:
+        """Train to the end on the songs in some folders; every :data:`_SAVED_EVERY` steps everything is kept."""
+        folders = sorted(path.parent for folder in songs for path in folder.glob("[!.]*/song.json"))
+        began, shown, n_shown = time.monotonic(), 0.0, 0
+        for tensors in self._batches(folders):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate(self.step)
+            loss = self._learn(tensors)
+            shown, n_shown = shown + loss, n_shown + 1
+            self.step += 1
+            if self.step % _SAVED_EVERY == 0 or self.step in (self._falls_from, self.recipe.steps):
+                line = {"step": self.step, "loss": round(shown / n_shown, 4), "s": round(time.monotonic() - began)}
+                print(json.dumps(line), flush=True)
+                with (self.folder / "log.jsonl").open("a") as log:
+                    log.write(json.dumps(line) + "\n")
+                shown, n_shown = 0.0, 0
+                self._save("steady.pt" if self.step <= self._falls_from else "checkpoint.pt")
+
+    def _batches(self, folders: list[Path]) -> Iterator[list[Tensor]]:
+        samples = Samples(folders, self.recipe.mixing, self.recipe.batch_size, self.recipe.seed)
+        batches = _Batches(samples, self.step, self.recipe.steps)
+        loader: DataLoader[Any] = DataLoader(
+            batches, batch_size=None, num_workers=1 if self.device.type == "cpu" else 12, prefetch_factor=4
+        )
+        yield from loader
+
+    def _learn(self, tensors: list[Tensor]) -> float:
+        samples, onset, sounding, velocity, family = (tensor.to(self.device) for tensor in tensors)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            heard = self.network(samples)
+        loss = loss_of(heard, onset, sounding, velocity, family)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_NORM)
+        self.optimizer.step()
+        kept = min(_AVERAGED, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if value.dtype.is_floating_point:
+                    self.average[name].lerp_(value, 1 - kept)
+                else:
+                    self.average[name].copy_(value)
+        return float(loss.detach())
+
+
+def loss_of(heard: Heard, onset: Tensor, sounding: Tensor, velocity: Tensor, family: Tensor) -> Tensor:
+    """How wrong the network is: cross entropies of onsets, of sounding keys and of families, squares of velocities."""
+    rarity = torch.tensor(_RARITY, device=onset.device)
+    loss = _ONSET_WEIGHT * functional.binary_cross_entropy_with_logits(heard.onset, onset, pos_weight=rarity)
+    loss = loss + _SOUNDING_WEIGHT * functional.binary_cross_entropy_with_logits(heard.sounding, sounding)
+    starts = ~velocity.isnan()
+    if starts.any():
+        loss = loss + _VELOCITY_WEIGHT * (heard.velocity.sigmoid()[starts] - velocity[starts]).square().mean()
+    owned = family != NO_FAMILY
+    if owned.any():
+        loss = loss + _FAMILY_WEIGHT * functional.cross_entropy(heard.family[owned], family[owned])
+    return loss

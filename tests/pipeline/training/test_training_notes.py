@@ -1,0 +1,131 @@
+"""From rendered songs to weights that the product loads: what is rendered, what is learned from, and that it goes on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.instrument_families import FAMILIES
+from pipeline.training.dataset import NO_FAMILY, Mixing, Samples
+from pipeline.training.export import export
+from pipeline.training.render import Job, render
+from pipeline.training.sounds.base import RATE_HZ
+from pipeline.training.sounds.collection import Sources
+from pipeline.training.train import Recipe, Run
+from pipeline.transcription.note_listening import NoteListener
+from pipeline.transcription.note_network import FRAME_S, STEP_S, Size
+from pipeline.transcription.spectrum import FIRST_PITCH
+
+SMALL = Size(first=8, width=8, layers=2)
+MIXING = Mixing(n_frames=24)
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    """Three songs of a few seconds, of made-up instruments."""
+    folder = tmp_path_factory.mktemp("songs")
+    render(Job(folder, Sources((), synthetic=40), None, 0, 3, song_s=8.0), 1)
+    return folder
+
+
+@pytest.fixture
+def tone(tmp_path):
+    """A song of one part: an A of a second from 2 s on, and a softer E that follows it."""
+    folder = tmp_path / "songs" / "0000000"
+    folder.mkdir(parents=True)
+    time_s = np.arange(8 * RATE_HZ) / RATE_HZ
+    sound = np.where((time_s >= 2) & (time_s < 3), np.sin(2 * np.pi * 440 * time_s), 0)
+    sound += np.where((time_s >= 3) & (time_s < 4), 0.5 * np.sin(2 * np.pi * 659.26 * time_s), 0)
+    np.save(folder / "audio.npy", np.round(8000 * sound).astype(np.int16)[None])
+    np.save(folder / "notes.npy", np.array([[0, 2, 3, 69, 100], [0, 3, 4, 76, 50]], np.float32))
+    part = {"role": "tune", "family": "brass", "sound": "sine"}
+    (folder / "song.json").write_text(json.dumps({"seed": 0, "beat_s": 0.5, "parts": [part]}))
+    return folder
+
+
+def recipe(steps, **changes):
+    return Recipe(size=SMALL, mixing=MIXING, batch_size=2, steps=steps, rate=5e-3, **changes)
+
+
+def test_rendered_songs_have_their_notes_where_they_sound(songs):
+    (first, *_) = folders = sorted(songs.iterdir())
+    assert len(folders) == 3
+    audio, notes = np.load(first / "audio.npy"), np.load(first / "notes.npy")
+    about = json.loads((first / "song.json").read_text())
+    assert audio.dtype == np.int16
+    assert audio.shape == (len(about["parts"]), 8 * RATE_HZ)
+    assert set(notes[:, 0]) == set(range(len(audio)))
+    assert (notes[:, 2] > notes[:, 1]).all()
+    assert (np.diff(notes[:, 1]) >= 0).all()
+    power = (audio.astype(np.float64) ** 2).mean(axis=1)
+    assert (power > 0).all()
+
+
+def test_rendering_again_keeps_what_is_there(songs):
+    before = {path: path.stat().st_mtime_ns for path in songs.rglob("*.npy")}
+    render(Job(songs, Sources((), synthetic=40), None, 0, 3, song_s=8.0), 1)
+    assert {path: path.stat().st_mtime_ns for path in songs.rglob("*.npy")} == before
+
+
+def test_targets_are_where_the_notes_are(tone):
+    samples = Samples([tone], Mixing(n_frames=200, augmented=False), 1, seed=1)
+    for number in range(6):
+        batch = samples.batch(number)
+        a4, e5 = 69 - FIRST_PITCH, 76 - FIRST_PITCH
+        steps = np.flatnonzero(batch.onset[0, :, e5] == batch.onset[0, :, e5].max())
+        if batch.onset[0, :, e5].max() < 1:
+            continue  # the window of this sample does not hold the second note's onset
+        onset_s = steps.mean() * STEP_S
+        played = np.abs(batch.samples[0])
+        # The tone of 659 Hz is half as loud as the one before it
+        before, after = (played[round((onset_s + d) * RATE_HZ) :][: RATE_HZ // 20].max() for d in (-0.06, 0.01))
+        assert before == pytest.approx(2 * after, rel=0.02)
+        assert set(np.unique(batch.sounding)) <= {0.0, 1.0}
+        assert batch.sounding[0, :, a4].sum() * STEP_S == pytest.approx(1.0, abs=0.03) or onset_s < 1.0
+        frame = int(onset_s / FRAME_S)
+        assert batch.velocity[0, frame : frame + 2, e5].min() == pytest.approx(50 / 127)
+        assert batch.family[0, frame + 5, e5] == FAMILIES.index("brass")
+        assert batch.family[0, frame + 5, a4] == NO_FAMILY
+        return
+    pytest.fail("none of six samples held the onset")
+
+
+def test_a_batch_follows_from_its_number(songs):
+    folders = sorted(songs.iterdir())
+    first, again = (Samples(folders, MIXING, 2, seed=3).batch(7) for _ in range(2))
+    other = Samples(folders, MIXING, 2, seed=3).batch(8)
+    assert np.array_equal(first.samples, again.samples)
+    assert np.array_equal(first.onset, again.onset)
+    assert not np.array_equal(first.samples, other.samples)
+
+
+def test_training_that_goes_on_is_training_that_never_stopped(songs, tmp_path):
+    whole = Run(tmp_path / "whole", recipe(10), torch.device("cpu"))
+    whole.train([songs])
+    # Longer from where its learning rate had not begun to fall
+    Run(tmp_path / "halves", recipe(5), torch.device("cpu")).train([songs])
+    second = Run(tmp_path / "halves", recipe(10), torch.device("cpu"))
+    assert second.step == 4
+    second.train([songs])
+    for name, value in whole.network.state_dict().items():
+        assert torch.allclose(second.network.state_dict()[name].float(), value.float(), atol=1e-4), name
+
+
+def test_training_learns(tone, tmp_path):
+    run = Run(tmp_path / "run", recipe(60), torch.device("cpu"))
+    before = _sure_of_the_tone(run, tone, tmp_path / "before.safetensors")
+    run.train([tone.parent])
+    after = _sure_of_the_tone(run, tone, tmp_path / "after.safetensors")
+    assert after > before + 1
+
+
+def _sure_of_the_tone(run, tone, path):
+    """How much surer (in logits) the network is of the key that is held than of all others, through the weights file."""
+    run._save("checkpoint.pt")
+    export(run.folder / "checkpoint.pt", path)
+    (run.folder / "checkpoint.pt").unlink()
+    samples = np.load(tone / "audio.npy")[0].astype(np.float32) / 32768
+    heard = NoteListener(path).hear(samples)
+    held = slice(round(2.2 / STEP_S), round(2.8 / STEP_S))
+    return float(heard.sounding[held, 69 - FIRST_PITCH].mean() - heard.sounding[held].mean())

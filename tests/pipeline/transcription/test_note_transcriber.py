@@ -1,0 +1,212 @@
+"""The note network that comes with the package, on tones whose notes are known."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from bench.bench_note_decoding import tone
+from pipeline.errors import Cancelled
+from pipeline.instrument_families import FAMILIES
+from pipeline.notes import BENDS_PER_S, Note
+from pipeline.transcription import note_transcriber
+from pipeline.transcription.note_listening import INSIDE_FRAMES, WEIGHTS_PATH, NoteListener
+from pipeline.transcription.note_network import FRAME_S, FRAME_SAMPLES
+from pipeline.transcription.note_transcriber import NoteTranscriber
+
+RATE_HZ = 22_050
+CHORDS = [(0.5, (48, 55, 64)), (1.5, (53, 57, 60)), (2.5, (55, 59, 67))]
+FloatArray = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def listener() -> NoteListener:
+    return NoteListener()
+
+
+@pytest.fixture(scope="module")
+def transcriber(listener: NoteListener) -> NoteTranscriber:
+    return NoteTranscriber(listener)
+
+
+def played(chords: Sequence[tuple[float, tuple[int, ...]]], duration_s: float, rate_hz: int = RATE_HZ) -> FloatArray:
+    """Chords of additive tones, each 0.8 s long."""
+    audio = np.zeros(round(duration_s * rate_hz), dtype=np.float32)
+    for start_s, pitches in chords:
+        for pitch in pitches:
+            sound = 0.1 * tone(pitch, 0.8, rate_hz=rate_hz)
+            at = round(start_s * rate_hz)
+            audio[at : at + len(sound)] += sound[: len(audio) - at]
+    return audio
+
+
+def onsets(notes: Sequence[Note]) -> list[tuple[float, int]]:
+    return sorted((round(note.start_s, 1), note.pitch) for note in notes)
+
+
+def sure(notes: Sequence[Note]) -> list[Note]:
+    return [note for note in notes if note.confidence > 0.6]
+
+
+EXPECTED = sorted((start_s, pitch) for start_s, pitches in CHORDS for pitch in pitches)
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 22_050, 44_100])
+def test_chords_are_found_with_their_ends_at_any_rate(transcriber: NoteTranscriber, rate_hz: int) -> None:
+    notes = transcriber.transcribe(played(CHORDS, 3.5, rate_hz), rate_hz)
+    assert onsets(sure(notes)) == EXPECTED
+    assert median(abs(note.start_s - round(note.start_s, 1)) for note in sure(notes)) < 0.02
+    assert median(note.end_s - note.start_s for note in sure(notes)) == pytest.approx(0.78, abs=0.08)
+    assert [(n.start_s, n.pitch) for n in notes] == sorted((n.start_s, n.pitch) for n in notes)
+    assert all(0 < note.velocity <= 1 and 0 < note.confidence <= 1 for note in notes)
+
+
+def test_a_tone_that_is_sharp_is_bent_by_as_much(transcriber: NoteTranscriber) -> None:
+    audio = played([(0.5, (60,))], 2.0)
+    sharp = np.interp(np.arange(0, len(audio) - 1, 2 ** (1 / 36)), np.arange(len(audio)), audio).astype(np.float32)
+    for samples, bend in [(audio, 0), (sharp, 1)]:
+        note = max(transcriber.transcribe(samples, RATE_HZ), key=lambda note: note.confidence)
+        assert note.pitch == 60
+        assert len(note.bends) == round((note.end_s - note.start_s) * BENDS_PER_S)
+        assert set(note.bends) == {bend}
+
+
+@pytest.mark.parametrize("pitch", [33, 45, 57, 69, 81])
+def test_bends_follow_vibrato(transcriber: NoteTranscriber, pitch: int) -> None:
+    """Two and a half thirds of a semitone to both sides, twice a second."""
+    times_s = np.arange(2 * RATE_HZ) / RATE_HZ
+    swing = 0.83 * np.sin(2 * np.pi * 2 * times_s)
+    phase = 2 * np.pi * np.cumsum(440 * 2 ** ((pitch + swing - 69) / 12)) / RATE_HZ
+    voice = sum(np.sin(partial * phase) / partial for partial in range(1, 7)) * np.clip(times_s / 0.01, 0, 1)
+    notes = transcriber.transcribe(np.pad(0.1 * voice, (RATE_HZ // 2, 0)).astype(np.float32), RATE_HZ)
+    heard = [
+        (at_s, note.pitch + bend / 3)
+        for note in sure(notes)
+        if abs(note.pitch - pitch) <= 2
+        for at_s, bend in zip(np.linspace(note.start_s, note.end_s, len(note.bends)), note.bends, strict=True)
+    ]
+    at_s, pitches = np.array(heard).T
+    misses = np.abs(pitches - np.interp(at_s - 0.5, times_s, pitch + swing))[(at_s > 0.7) & (at_s < 2.3)]
+    assert len(misses) > 80
+    assert np.median(misses) < 0.34
+
+
+def test_every_note_has_a_family(transcriber: NoteTranscriber) -> None:
+    read = transcriber.read(played(CHORDS, 3.5), RATE_HZ)
+    for one in read:
+        assert len(one.family) == len(FAMILIES)
+        assert np.exp(one.family).sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 100, 511, 30_000])
+def test_silence_of_any_length_gives_nothing(transcriber: NoteTranscriber, n_samples: int) -> None:
+    assert transcriber.transcribe(np.zeros(n_samples, np.float32), RATE_HZ) == []
+
+
+def test_notes_end_with_the_audio(transcriber: NoteTranscriber) -> None:
+    audio = played(CHORDS, 2.9)
+    notes = transcriber.transcribe(audio, RATE_HZ)
+    assert onsets(sure(notes)) == EXPECTED
+    assert max(note.end_s for note in notes) <= len(audio) / RATE_HZ
+
+
+def test_the_same_again_and_from_any_thread(listener: NoteListener, transcriber: NoteTranscriber) -> None:
+    audio = played(CHORDS, 3.5)
+    expected = transcriber.read(audio, RATE_HZ)
+    assert NoteTranscriber(NoteListener()).read(audio, RATE_HZ) == expected
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda _: transcriber.read(audio, RATE_HZ), range(3)))
+    assert found == [expected] * 3
+
+
+def test_a_note_over_the_border_of_windows_is_one_note_and_times_do_not_depend_on_windows(
+    transcriber: NoteTranscriber,
+) -> None:
+    border_s = INSIDE_FRAMES * FRAME_S
+    chords = [(border_s - 1.75, (60, 64)), (border_s - 0.4, (48, 55)), (border_s + 0.75, (62, 65))]
+    audio = played(chords, border_s + 2)
+    expected = sure(transcriber.transcribe(audio, RATE_HZ))
+    assert onsets(expected) == sorted((round(at_s, 1), pitch) for at_s, pitches in chords for pitch in pitches)
+    assert all(0.6 < note.end_s - note.start_s < 0.9 for note in expected)
+    for frames in (100, 377, INSIDE_FRAMES):
+        later = np.pad(audio, (frames * FRAME_SAMPLES, 0))
+        moved = sure(transcriber.transcribe(later, RATE_HZ))
+        assert [note.pitch for note in moved] == [note.pitch for note in expected]
+        for attribute in ("start_s", "end_s"):
+            times_s = [getattr(note, attribute) - frames * FRAME_S for note in moved]
+            assert times_s == pytest.approx([getattr(note, attribute) for note in expected], abs=2e-3)
+
+
+def test_spans_of_a_long_stem_give_the_same_notes(transcriber: NoteTranscriber, monkeypatch) -> None:
+    border_s = 2 * INSIDE_FRAMES * FRAME_S
+    chords = [(at_s, (50 + index % 12, 57 + index % 7)) for index, at_s in enumerate(np.arange(0.3, 70, 0.9).tolist())]
+    audio = played(chords, 72.0)
+    assert len(audio) / RATE_HZ > 2 * border_s
+    expected = transcriber.read(audio, RATE_HZ)
+    monkeypatch.setattr(note_transcriber, "SPAN_WINDOWS", 1)
+    assert transcriber.read(audio, RATE_HZ) == expected
+
+
+def test_pauses_are_not_computed(transcriber: NoteTranscriber, listener: NoteListener, monkeypatch) -> None:
+    windows = []
+    run = listener._run
+    monkeypatch.setattr(listener, "_run", lambda samples: windows.append(len(samples)) or run(samples))
+    pause_s = 8 * INSIDE_FRAMES * FRAME_S
+    audio = np.concatenate([played(CHORDS, pause_s), played(CHORDS, 3.5)])
+    assert onsets(sure(transcriber.transcribe(audio, RATE_HZ)))[: len(EXPECTED)] == EXPECTED
+    assert len(windows) < 5
+
+
+def test_windows_that_do_not_fit_the_device_are_run_in_smaller_batches(
+    transcriber: NoteTranscriber, listener: NoteListener, monkeypatch
+) -> None:
+    audio = played([(at_s, (60, 64)) for at_s in range(40)], 41.0)
+    expected = onsets(sure(transcriber.transcribe(audio, RATE_HZ)))
+    batches = []
+    run = listener._run
+
+    def cramped(windows: FloatArray) -> object:
+        batches.append(len(windows))
+        if len(windows) > 1:
+            raise torch.OutOfMemoryError("full")
+        return run(windows)
+
+    monkeypatch.setattr(listener, "_run", cramped)
+    monkeypatch.setattr(listener, "_batch", 4)
+    assert onsets(sure(transcriber.transcribe(audio, RATE_HZ))) == expected
+    assert batches == [3, 2, 1, 1, 1]
+
+
+def test_progress_rises_to_one_and_stops_the_work(transcriber: NoteTranscriber) -> None:
+    told: list[float] = []
+    audio = played(CHORDS, 60.0)
+    transcriber.transcribe(audio, RATE_HZ, told.append)
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == (0.0, 1.0)
+    assert len(set(told)) > 4
+
+    def stop(fraction: float) -> None:
+        if fraction > 0.5:
+            raise Cancelled("Enough.")
+
+    with pytest.raises(Cancelled):
+        transcriber.transcribe(audio, RATE_HZ, stop)
+
+
+def test_the_level_does_not_matter(transcriber: NoteTranscriber) -> None:
+    audio = played(CHORDS, 3.5)
+    assert onsets(sure(transcriber.transcribe(0.03 * audio, RATE_HZ))) == EXPECTED
+
+
+def test_weights_of_another_network_are_refused(tmp_path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(WEIGHTS_PATH)
+    del weights["heads.bias"]
+    save_file(weights, tmp_path / "other.safetensors", {"width": "48"})
+    with pytest.raises(ValueError, match=r"lacks heads\.bias"):
+        NoteListener(tmp_path / "other.safetensors")
