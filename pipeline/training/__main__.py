@@ -1,6 +1,6 @@
 """From nothing to the weights that come with the package, a command for each step; ``RECIPE.md`` has them in order.
 
-python -m pipeline.training render|accompany|separate|train|evaluate|export ...
+python -m pipeline.training render|sing|accompany|separate|train|evaluate|export ...
 python -m pipeline.training drums ...
 """
 
@@ -25,6 +25,7 @@ def main() -> None:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _render_command(commands.add_parser("render", help="render songs with known notes"))
+    _sing_command(commands.add_parser("sing", help="render unaccompanied singing with known notes"))
     _accompany_command(commands.add_parser("accompany", help="give rendered songs a drummer"))
     _separate_command(commands.add_parser("separate", help="send rendered songs through our own separation"))
     _train_command(commands.add_parser("train", help="train the note network; goes on where it was stopped"))
@@ -56,6 +57,21 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
             tuple(arguments.soundfont), tuple(arguments.library), arguments.synthetic, arguments.synthetic_seed
         )
         render(Job(arguments.songs, sources, arguments.pieces, arguments.seed, arguments.count), arguments.processes)
+
+    parser.set_defaults(run=run)
+
+
+def _sing_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("songs", type=Path, help="folder that songs are added to")
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=5_000_000, help="of the first song")
+    _common(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        # Needs espeak-ng and WORLD, which the other commands do without
+        from pipeline.training.singing.songs import sing_songs
+
+        sing_songs(arguments.songs, arguments.count, arguments.seed)
 
     parser.set_defaults(run=run)
 
@@ -120,9 +136,10 @@ def _evaluate_command(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
-        from pipeline.training.evaluate import evaluate
+        # Needs the extra "training"
+        from pipeline.training.evaluate import evaluate, table
 
-        print(evaluate(arguments.weights, arguments.songs))
+        print(table(evaluate(arguments.weights, arguments.songs)))
 
     parser.set_defaults(run=run)
 

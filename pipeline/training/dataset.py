@@ -22,6 +22,7 @@ NO_FAMILY = -1
 _PART_COUNTS = (1, 2, 3, 4, 5, 6)
 _PART_SHARES = (0.28, 0.17, 0.18, 0.16, 0.12, 0.09)
 _STRANGER_SHARE = 0.06  # a part of another song beside them
+_COMPANY_SHARE = 0.45  # of the samples of one part: another song's beside it
 _QUIETEST_DB = -14.0  # of the parts of one sample, relative to the loudest
 _RETUNED_SHARE = 0.5
 _DRUMMED_SHARE = 0.2  # of the samples: what separation leaves of drums, and whole mixes
@@ -157,9 +158,11 @@ class Samples:
         audio = song.audio()
         first = int(rng.integers(0, audio.shape[1] - n_source))
         chosen = [(song, int(part)) for part in rng.permutation(n_parts)[:count]]
-        if rng.random() < (_STRANGER_SHARE if self._mixing.dense else 0.45):
+        alone = n_parts == 1  # a song that is sung without accompaniment
+        if rng.random() < (_STRANGER_SHARE if self._mixing.dense and not alone else _COMPANY_SHARE):
             stranger = self._songs[rng.integers(len(self._songs))]
-            chosen.append((stranger, int(rng.integers(len(stranger.families)))))
+            company = int(rng.integers(1, 4)) if self._mixing.dense and alone else 1
+            chosen += [(stranger, int(part)) for part in rng.permutation(len(stranger.families))[:company]]
         samples = np.zeros(n_source, np.float32)
         heard: list[Heard] = []
         for which, part in chosen:

@@ -27,8 +27,11 @@ _FIGURES = ("onset F", "P", "R", "onset+offset F", "velocity r", "family")
 Scores = dict[str, float]
 
 
-def evaluate(weights: Path, songs: Path) -> str:
-    """A table: a row for each family of instruments, for all parts on their own, and for whole songs."""
+ALONE, AS_ONE = "each part alone", "all parts as one"
+
+
+def evaluate(weights: Path, songs: Path) -> dict[str, list[Scores]]:
+    """Figures of every recording, by family of instruments, for all parts on their own, and for whole songs."""
     listener = NoteListener(weights)
     rows: dict[str, list[Scores]] = defaultdict(list)
     for path in sorted(songs.glob("[!.]*/song.json")):
@@ -38,11 +41,25 @@ def evaluate(weights: Path, songs: Path) -> str:
             found = read_notes(listener.hear(audio[part]))
             scores = scored(song.notes[song.notes[:, 0] == part], found, song.families)
             rows[FAMILIES[family]].append(scores)
-            rows["each part alone"].append(scores)
+            rows[ALONE].append(scores)
         found = read_notes(listener.hear(audio.sum(axis=0)))
-        rows["all parts as one"].append(scored(song.notes, found, song.families))
-    order = [*(family for family in FAMILIES if family in rows), "each part alone", "all parts as one"]
-    return "\n".join(_lines((name, rows[name]) for name in order))
+        rows[AS_ONE].append(scored(song.notes, found, song.families))
+    return {name: rows[name] for name in (*FAMILIES, ALONE, AS_ONE) if name in rows}
+
+
+def mean(scores: Iterable[Scores], figure: str) -> float:
+    """Of the recordings that have the figure; NaN where none has."""
+    having = [score[figure] for score in scores if figure in score]
+    return float(np.mean(having)) if having else float("nan")
+
+
+def table(rows: dict[str, list[Scores]]) -> str:
+    """A line for each row: how many recordings, and the means."""
+    lines = [f"{'':18}{'n':>5}" + "".join(f"{figure:>16}" for figure in _FIGURES)]
+    for name, scores in rows.items():
+        figures = "".join(f"{mean(scores, figure):>16.3f}" for figure in _FIGURES)
+        lines.append(f"{name:18}{len(scores):>5}{figures}")
+    return "\n".join(lines)
 
 
 def scored(true: NDArray[np.float32], found: list[ReadNote], families: tuple[int, ...]) -> Scores:
@@ -94,13 +111,3 @@ def _distinct(notes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _hz(pitches: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(440 * 2 ** ((pitches - 69) / 12))
-
-
-def _lines(rows: Iterable[tuple[str, list[Scores]]]) -> Iterable[str]:
-    yield f"{'':18}{'n':>5}" + "".join(f"{figure:>16}" for figure in _FIGURES)
-    for name, scores in rows:
-        values = []
-        for figure in _FIGURES:
-            having = [score[figure] for score in scores if figure in score]
-            values.append(f"{np.mean(having):.3f}" if having else "-")
-        yield f"{name:18}{len(scores):>5}" + "".join(f"{value:>16}" for value in values)

@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.errors import OutOfMemory
 from pipeline.instrument_families import FAMILIES
-from pipeline.progress import OnProgress, unheard
+from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.note_network import (
     FRAME_SAMPLES,
     HARMONICS,
@@ -38,6 +38,7 @@ _MARGIN_FRAMES = 40
 INSIDE_FRAMES = 688
 """What windows of 16 s and their margins are kept of."""
 _CPU_BATCH, _GPU_BATCH = 1, 16
+_SPECTRA_SHARE, _HALFWAY_SHARE = 0.25, 0.65  # of the time of a window
 _NOTHING = -20.0  # logit of what cannot be
 _FOLLOWED = (1, 2, 3, 4)  # partials: the first alone is not sharp enough below middle C
 
@@ -113,7 +114,7 @@ class NoteListener:
 
         Args:
             samples: the stem: float32 mono at 22.05 kHz, shape (n_samples,).
-            on_progress: told of every window.
+            on_progress: told three times in each window of 16 s.
             frames: the part, all by default; the same is heard of it whatever the part if it begins at a multiple of
                 :data:`INSIDE_FRAMES`.
             gain: what the stem is brought to its level with; :func:`gain_for` it by default.
@@ -131,20 +132,20 @@ class NoteListener:
             window = _window(samples, start - _MARGIN_FRAMES, n_frames)
             if np.abs(window).max(initial=0.0) >= 10 ** (SILENCE_DBFS / 20):
                 waiting.append((start, window * factor))
-            if len(waiting) == self._batch or done == len(starts):
-                on_progress((done - 1) / len(starts))
-                self._take(waiting, evidence)
+            if waiting and (len(waiting) == self._batch or done == len(starts)):
+                self._take(waiting, evidence, part(on_progress, (done - 1) / len(starts), done / len(starts)))
                 waiting.clear()
         on_progress(1.0)
         return evidence
 
-    def _take(self, windows: list[tuple[int, FloatArray]], evidence: NoteEvidence) -> None:
+    def _take(self, windows: list[tuple[int, FloatArray]], evidence: NoteEvidence, on_progress: OnProgress) -> None:
         """Write what is heard in windows, by the frames they begin with, into the evidence."""
         at = 0
         while at < len(windows):
             some = windows[at : at + self._batch]
+            told = part(on_progress, at / len(windows), (at + len(some)) / len(windows))
             try:
-                heard, contour = self._run(np.stack([window for _, window in some]))
+                heard, contour = self._run(np.stack([window for _, window in some]), told)
             except torch.OutOfMemoryError:
                 heard = None  # seen to below: here the traceback still holds what fills the memory
             if heard is None:
@@ -160,11 +161,15 @@ class NoteListener:
         torch.cuda.empty_cache()
         self._batch //= 2
 
-    def _run(self, windows: FloatArray) -> tuple[Heard, Tensor]:
+    def _run(self, windows: FloatArray, on_progress: OnProgress) -> tuple[Heard, Tensor]:
         """What is heard in windows, (n_windows, n_samples), and the contours, (n_windows, n_frames, 264)."""
         with torch.inference_mode():
+            on_progress(0.0)
             stack = self._network.stacked(torch.from_numpy(windows).to(self.device))
-            heard = self._network.judged(stack)
+            on_progress(_SPECTRA_SHARE)
+            values = self._network.halfway(stack)
+            on_progress(_HALFWAY_SHARE)
+            heard = self._network.judged(values)
             harmonics = HARMONICS[: self._network.size.harmonics]
             long = [(1 + STEPS_PER_FRAME) * harmonics.index(partial) for partial in _FOLLOWED if partial in harmonics]
             contour = stack[:, long].mean(dim=1).cpu()

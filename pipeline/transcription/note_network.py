@@ -127,13 +127,16 @@ class NoteNetwork(nn.Module):
         """Listen to float32 mono samples at 22.05 kHz, (batch, n_samples), n_samples a multiple of 512."""
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
             stack = self.stacked(samples)
-        return self.judged(stack)
+        return self.judged(self.halfway(stack))
 
-    def judged(self, stack: Tensor) -> Heard:
-        """What is heard in :meth:`stacked` spectra."""
+    def halfway(self, stack: Tensor) -> Tensor:
+        """What half of the layers make of :meth:`stacked` spectra; so that progress can be told in between."""
         values = self.to_pitches(self.first(stack))[..., :N_PITCHES]
-        values = self.after(self.surroundings(self.before(values)))
-        out = self.heads(values).float()
+        return self.before(values)  # type: ignore[no-any-return]
+
+    def judged(self, values: Tensor) -> Heard:
+        """What is heard in what :meth:`halfway` gave."""
+        out = self.heads(self.after(self.surroundings(values))).float()
         batch, _, n_frames, _ = out.shape
         steps = out[:, : 2 * STEPS_PER_FRAME].reshape(batch, 2, STEPS_PER_FRAME, n_frames, N_PITCHES)
         steps = steps.permute(0, 1, 3, 2, 4).reshape(batch, 2, n_frames * STEPS_PER_FRAME, N_PITCHES)

@@ -78,9 +78,9 @@ def read_notes(
         kept = np.ones(len(steps), dtype=np.bool_)
     ends = _ends(evidence.sounding, steps, columns, settings)[kept]
     steps, columns = steps[kept], columns[kept]
-    begun_s = evidence.first_frame * FRAME_S
-    start_s = np.maximum(begun_s + (steps + _vertices(onset, steps, columns)) * STEP_S, 0.0)
-    end_s = begun_s + ends * STEP_S
+    begun = evidence.first_frame * STEPS_PER_FRAME
+    start_s = np.maximum((begun + steps + _vertices(onset, steps, columns)) * STEP_S, 0.0)
+    end_s = (begun + ends) * STEP_S
     frames = steps // STEPS_PER_FRAME
     velocity = np.clip(evidence.velocity[frames, columns], _LEAST_VELOCITY, 1.0)
     stops = np.minimum(-(-ends // STEPS_PER_FRAME), frames + max(round(settings.family_s / FRAME_S), 1))
@@ -92,7 +92,7 @@ def read_notes(
                 end_s=end,
                 velocity=loud,
                 confidence=sure,
-                bends=_bends(evidence, column, start - begun_s, end - begun_s),
+                bends=_bends(evidence, column, start, end),
             ),
             _family(evidence, column, frame, stop),
         )
@@ -160,7 +160,8 @@ def _family(evidence: NoteEvidence, column: int, frame: int, stop: int) -> tuple
 def _bends(evidence: NoteEvidence, column: int, start_s: float, end_s: float) -> tuple[int, ...]:
     """:attr:`pipeline.notes.Note.bends`: the loudest third of a semitone about the pitch, near ones preferred."""
     moments_s = np.linspace(start_s, end_s, max(round((end_s - start_s) * BENDS_PER_S), 1))
-    frames = np.clip(np.rint(moments_s / FRAME_S).astype(np.int64), 0, len(evidence.contour) - 1)
+    frames = np.rint(moments_s / FRAME_S).astype(np.int64) - evidence.first_frame
+    frames = np.clip(frames, 0, len(evidence.contour) - 1)
     first = int(frames[0])
     middle = BENDS_PER_SEMITONE * column + _IN_TUNE
     low, high = max(middle - _BEND_REACH, 0), min(middle + _BEND_REACH + 1, BENDS_PER_SEMITONE * N_PITCHES)

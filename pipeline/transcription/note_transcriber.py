@@ -43,7 +43,7 @@ class NoteTranscriber:
         Args:
             samples: float32 mono, shape (n_samples,), any length.
             rate_hz: sample rate in Hz.
-            on_progress: told of every window of 16 s.
+            on_progress: told three times in each window of 16 s.
 
         Raises:
             OutOfMemory: the device has too little memory for even one window.

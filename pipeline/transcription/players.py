@@ -1,7 +1,8 @@
 """Who plays the notes of a stem: the families really present in it, and the notes of each.
 
 The network says of each note by itself which family plays it, and is often wrong.  But the notes of a song are played
-by few instruments: how much of a stem is whose is estimated together with whose each note is, by expectation maximisation.
+by few instruments: how much of a stem is whose is estimated together with whose each note is, by expectation
+maximisation.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from pipeline.instrument_families import FAMILIES
 
 if TYPE_CHECKING:  # imports torch
     from pipeline.transcription.note_reading import ReadNote
+
+Floats = NDArray[np.float64]
 
 # The General MIDI name and program that stand for each family
 INSTRUMENTS = {
@@ -69,7 +72,7 @@ def players(notes: "Sequence[ReadNote]", ensemble: Ensemble) -> "dict[str, list[
     says = np.clip(lengths_s, _SHORTEST_SAY_S, _LONGEST_SAY_S)
     present = [FAMILIES.index(family) for family in ensemble.families]
     while True:
-        owners = _owners(likely[:, present], says)
+        owners, shares = _owners(likely[:, present], says)
         counts = np.bincount(owners, minlength=len(present))
         said = np.bincount(owners, says, minlength=len(present))
         few = (counts < ensemble.least_notes) | (said < ensemble.least_share * says.sum())
@@ -78,7 +81,7 @@ def players(notes: "Sequence[ReadNote]", ensemble: Ensemble) -> "dict[str, list[
         if len(present) == 1 or not few.any():
             break
         silent = said == 0
-        gone = silent if silent.any() else np.arange(len(present)) == np.where(few, said, np.inf).argmin()
+        gone = silent if silent.any() else np.arange(len(present)) == np.where(few, shares, np.inf).argmin()
         present = [family for family, is_gone in zip(present, gone.tolist(), strict=True) if not is_gone]
     sounding_s = np.bincount(owners, lengths_s, minlength=len(present))
     return {
@@ -87,11 +90,14 @@ def players(notes: "Sequence[ReadNote]", ensemble: Ensemble) -> "dict[str, list[
     }
 
 
-def _owners(likely: NDArray[np.float64], says: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Whose each note is: columns of ``likely``, the log-probabilities of the families, (n_notes, n_families)."""
+def _owners(likely: Floats, says: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """Whose each note is, as columns of ``likely``, (n_notes, n_families), and how much of it all is whose.
+
+    ``likely`` are log-probabilities, ``says`` how much each note counts.
+    """
     shares = np.full(likely.shape[1], 1 / likely.shape[1])
     for _ in range(_ROUNDS):
         chances = scipy.special.softmax(likely + np.log(shares), axis=1)
         played = _EACH_S / likely.shape[1] + says @ chances
         shares = played / played.sum()
-    return np.asarray((likely + np.log(shares)).argmax(axis=1))
+    return (likely + np.log(shares)).argmax(axis=1), shares

@@ -98,6 +98,11 @@ class Listener:
             paths = self._separate(song, Path(name))
             return self._transcribe({stem: decode(path, Path(name)) for stem, path in paths.items()})
 
+    def separated_stems(self, song: Song) -> dict[str, Path]:
+        """The files of the stems that separation makes of a song's mix."""
+        with tempfile.TemporaryDirectory(prefix="stemscribe-") as name:
+            return self._separate(song, Path(name))
+
     def _transcribe(self, stems: Mapping[str, AudioSource]) -> Heard:
         """What the pipeline finds in the stems of one song."""
         elapsed_s, cpu_s = time.perf_counter(), time.process_time()

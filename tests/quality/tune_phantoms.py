@@ -3,7 +3,7 @@
 Run from the repository root::
 
     python tests/quality/tune_phantoms.py songs FOLDER      # levels of played and absent stems
-    python tests/quality/tune_phantoms.py voices FOLDER     # synthetic singers, see singer_voices.py for what it needs
+    python tests/quality/tune_phantoms.py voices FOLDER     # synthetic singers; see pipeline.training.singing
     python tests/quality/tune_phantoms.py instruments FOLDER SOUNDFONT...     # General MIDI solos; needs fluidsynth
     python tests/quality/tune_phantoms.py fit VOICES INSTRUMENTS              # weights of voice_likeness.py
 
@@ -116,7 +116,7 @@ def _loud(true: dict[str, NDArray[np.float32]], stem: str, unit_samples: int, n_
 
 def make_voices(folder: Path) -> None:
     """Twelve synthetic singers of half a minute."""
-    import singer
+    from pipeline.training.singing import singer
 
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(11)

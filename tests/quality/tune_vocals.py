@@ -1,6 +1,6 @@
 """Fits the vocals transcriber's network on the synthetic singer; writes vocals_network.npz.
 
-Run from the repository root, in an environment with the product, torch and what ``singer_voices.py`` needs::
+Run from the repository root, with what ``pipeline.training.singing.voices`` needs::
 
     python tests/quality/tune_vocals.py make DIRECTORY [--songs 240] [--music DIRECTORY]
     python tests/quality/tune_vocals.py fit DIRECTORY [--out pipeline/transcription/vocals_network.npz]
@@ -93,8 +93,8 @@ def packaged(name: str, member: str) -> Path:
 
 def make(directory: Path, n_songs: int, music: list[np.ndarray]) -> None:
     """Write ``n_songs`` performances as the network sees them, and their notes."""
-    from singer import recorded, sing  # needs espeak-ng and pyworld, which fitting does not
-    from singer_voices import RATE_HZ, VOICES
+    from pipeline.training.singing.singer import recorded, sing  # needs espeak-ng and pyworld, which fitting does not
+    from pipeline.training.singing.voices import RATE_HZ, VOICES
 
     pitch = PitchNetwork(packaged("swift-f0", "swift_f0/model.onnx"))
     network = BasicPitchNetwork(packaged("basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.onnx"))

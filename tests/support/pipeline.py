@@ -32,6 +32,9 @@ BEATS = Beats(
     downbeat_confidence=0.8,
     steady=True,
 )
+KEYBOARD = ("Electric Piano 1", 4)
+PLAYERS: dict[str, tuple[tuple[str, int], ...]] = {"drums": (("Drums", 4),)}
+"""Name and program of those that play a stem; a keyboard where none is named."""
 KEYS = (KeySpan(0.0, 1.0, Key.on(9, minor=True), 0.75),)
 
 
@@ -100,8 +103,9 @@ class FakePipeline:
         out_dir.mkdir(parents=True, exist_ok=True)
         notes = (Note(60, 0.25, 0.5, 0.8, 0.9), Note(64, 0.5, 0.75, 0.6, 0.7))
         instruments = tuple(
-            Instrument("Drums" if name == "drums" else "Electric Piano 1", 4, name == "drums", name, notes, 0.8)
+            Instrument(player, program, name == "drums", name, notes, 0.8)
             for name in stems
+            for player, program in PLAYERS.get(name, (KEYBOARD,))
             if name != "vocals" and (wanted is None or name in wanted)  # a silent stem gives no instrument
         )
         return write_song_notes(HeardSong(instruments, 1.0, BEATS, KEYS), out_dir)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from service.db.models import File, InstrumentNotes, Task
 from support.api import Api, without_reuse
+from support.pipeline import PLAYERS
 from wire.refresh_openapi import document
 
 CALLBACK = "http://93.184.215.14/callback"
@@ -67,6 +68,37 @@ async def test_the_whole_way_of_a_transcription(api: Api, tmp_path: Any) -> None
     assert body["task_id"] == body["taskId"] == body["data"]["task_id"] == body["data"]["taskId"] == task_id
     assert body["data"]["state"] == "complete"
     assert body["data"] == {"task_id": task_id, "taskId": task_id, **data}
+
+
+async def test_instruments_of_one_stem_have_its_id_and_its_file_in_every_dialect(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    others = (("String Ensemble 1", 48), ("Marimba", 12))
+    monkeypatch.setitem(PLAYERS, "other", others)
+    separation = await api.separated()
+    (other,) = (item for item in separation["response"]["originData"] if item["stem_type_group_name"] == "Other")
+    answer = await api.post("/api/v1/midi/generate", {"taskId": separation["taskId"], "callBackUrl": CALLBACK})
+    task_id = answer["data"]["taskId"]
+    await api.work()
+    data = (await api.record("midi", task_id))["midiData"]
+    heard = [(item["name"], item["program"]) for item in data["instruments"] if item["audioId"] == other["id"]]
+    assert heard == list(others)
+    assert {item["stem"] for item in data["instruments"] if item["audioId"] == other["id"]} == {"other"}
+    assert set(data["files"]["stems"]) == {"drums", "bass", "other"}
+    (tmp_path / "other.mid").write_bytes(await api.get_bytes(data["files"]["stems"]["other"]))
+    assert [track.name for track in mido.MidiFile(tmp_path / "other.mid").tracks[1:]] == [name for name, _ in others]
+    native = (await api.get(f"/v1/tasks/{task_id}"))["result"]
+    assert [(item["name"], item["stem"]) for item in native["instruments"]] == [
+        (item["name"], item["stem"]) for item in data["instruments"]
+    ]
+    assert sorted(name for name in native["files"] if name.endswith(".mid")) == [
+        "bass.mid", "drums.mid", "other.mid", "song.mid",
+    ]  # fmt: skip
+    alone = {"taskId": separation["taskId"], "audioId": other["id"], "callBackUrl": CALLBACK}
+    task_id = (await api.post("/api/v1/midi/generate", alone))["data"]["taskId"]
+    await api.work()
+    of_one = (await api.record("midi", task_id))["midiData"]["instruments"]
+    assert [(item["name"], item["audioId"]) for item in of_one] == [(name, other["id"]) for name, _ in others]
 
 
 async def test_what_was_not_heard_is_null(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
-"""From rendered songs to weights that the product loads: what is rendered, what is learned from, and that it goes on."""
+"""From rendered songs to weights that the product loads: what is rendered, what is learned from, how it goes on."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from pipeline.training.render import Job, render
 from pipeline.training.sounds.base import RATE_HZ
 from pipeline.training.sounds.collection import Sources
 from pipeline.training.train import Recipe, Run
-from pipeline.transcription.note_listening import NoteListener
-from pipeline.transcription.note_network import FRAME_S, STEP_S, Size
+from pipeline.transcription.note_listening import NoteListener, gain_for
+from pipeline.transcription.note_network import FRAME_S, FRAME_SAMPLES, STEP_S, Size
 from pipeline.transcription.spectrum import FIRST_PITCH
 
 SMALL = Size(first=8, width=8, layers=2)
@@ -84,7 +85,7 @@ def test_targets_are_where_the_notes_are(tone):
         assert set(np.unique(batch.sounding)) <= {0.0, 1.0}
         assert batch.sounding[0, :, a4].sum() * STEP_S == pytest.approx(1.0, abs=0.03) or onset_s < 1.0
         frame = int(onset_s / FRAME_S)
-        assert batch.velocity[0, frame : frame + 2, e5].min() == pytest.approx(50 / 127)
+        assert np.nanmin(batch.velocity[0, frame - 1 : frame + 3, e5]) == pytest.approx(50 / 127)
         assert batch.family[0, frame + 5, e5] == FAMILIES.index("brass")
         assert batch.family[0, frame + 5, a4] == NO_FAMILY
         return
@@ -112,20 +113,25 @@ def test_training_that_goes_on_is_training_that_never_stopped(songs, tmp_path):
         assert torch.allclose(second.network.state_dict()[name].float(), value.float(), atol=1e-4), name
 
 
-def test_training_learns(tone, tmp_path):
-    run = Run(tmp_path / "run", recipe(60), torch.device("cpu"))
-    before = _sure_of_the_tone(run, tone, tmp_path / "before.safetensors")
+def test_what_is_exported_is_what_was_learned(tone, tmp_path):
+    run = Run(tmp_path / "run", recipe(4), torch.device("cpu"))
     run.train([tone.parent])
-    after = _sure_of_the_tone(run, tone, tmp_path / "after.safetensors")
-    assert after > before + 1
-
-
-def _sure_of_the_tone(run, tone, path):
-    """How much surer (in logits) the network is of the key that is held than of all others, through the weights file."""
-    run._save("checkpoint.pt")
-    export(run.folder / "checkpoint.pt", path)
-    (run.folder / "checkpoint.pt").unlink()
+    assert export(run.folder / "checkpoint.pt", tmp_path / "weights.safetensors") == sum(
+        parameter.numel() for parameter in run.network.parameters()
+    )
     samples = np.load(tone / "audio.npy")[0].astype(np.float32) / 32768
-    heard = NoteListener(path).hear(samples)
-    held = slice(round(2.2 / STEP_S), round(2.8 / STEP_S))
-    return float(heard.sounding[held, 69 - FIRST_PITCH].mean() - heard.sounding[held].mean())
+    heard = NoteListener(tmp_path / "weights.safetensors").hear(samples)
+    run.network.load_state_dict(run.average)
+    run.network.eval()
+    n_samples = 300 * FRAME_SAMPLES
+    with torch.inference_mode():
+        straight = run.network(torch.from_numpy(samples[:n_samples] * np.float32(gain_for(samples)))[None])
+    middle = slice(100, 400)  # the end of a shorter recording sounds different
+    assert np.abs(heard.sounding[middle] - straight.sounding[0, middle].numpy()).max() < 0.05
+
+
+def test_training_learns(tone, tmp_path):
+    run = Run(tmp_path / "run", replace(recipe(40), rate=0.05), torch.device("cpu"))
+    run.train([tone.parent])
+    first, last = (json.loads(line)["loss"] for line in (run.folder / "log.jsonl").read_text().splitlines())
+    assert last < 0.5 * first

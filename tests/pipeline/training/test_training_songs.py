@@ -13,31 +13,34 @@ from pipeline.training.songs import ROLES, Composer
 from pipeline.training.sounds.base import Played
 from pipeline.training.sounds.synthesis import synthetic_sounds
 
-LENGTH_S = 40.0
+LENGTH_S = 15.0
 
 
 def composer(pieces=()):
     return Composer(synthetic_sounds(np.random.default_rng(1), 60), list(pieces))
 
 
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("role", ROLES)
-def test_a_part_stays_on_its_keys_and_within_the_song(role, seed):
-    rng = np.random.default_rng(seed)
-    frame = made_up_frame(rng, LENGTH_S)
-    writer = Writer(frame, rng, (40, 76))
-    ROLES[role][0](writer)
-    notes = writer.notes()
-    assert notes
-    assert all(40 <= note.pitch <= 76 and 1 <= note.velocity <= 127 for note in notes)
-    assert all(0 <= note.start_s < note.end_s <= LENGTH_S for note in notes)
+def test_parts_stay_on_their_keys_and_within_the_song(role):
+    played = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        writer = Writer(made_up_frame(rng, LENGTH_S), rng, (40, 76))
+        ROLES[role][0](writer)
+        notes = writer.notes()  # some rest throughout
+        assert all(40 <= note.pitch <= 76 and 1 <= note.velocity <= 127 for note in notes)
+        assert all(0 <= note.start_s < note.end_s <= LENGTH_S for note in notes)
+        played += bool(notes)
+    assert played >= 4
 
 
 def test_no_key_is_struck_while_it_is_down():
     rng = np.random.default_rng(0)
     notes = [
         Played(float(start), float(start + length), int(pitch), 80)
-        for start, length, pitch in zip(rng.uniform(0, 10, 400), rng.uniform(0.05, 2, 400), rng.integers(60, 66, 400))
+        for start, length, pitch in zip(
+            rng.uniform(0, 10, 400), rng.uniform(0.05, 2, 400), rng.integers(60, 66, 400), strict=True
+        )
     ]
     kept = without_overlaps(notes)
     assert kept

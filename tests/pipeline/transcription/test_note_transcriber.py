@@ -13,9 +13,11 @@ from bench.bench_note_decoding import tone
 from pipeline.errors import Cancelled
 from pipeline.instrument_families import FAMILIES
 from pipeline.notes import BENDS_PER_S, Note
+from pipeline.progress import OnProgress
 from pipeline.transcription import note_transcriber
 from pipeline.transcription.note_listening import INSIDE_FRAMES, WEIGHTS_PATH, NoteListener
 from pipeline.transcription.note_network import FRAME_S, FRAME_SAMPLES
+from pipeline.transcription.note_reading import ReadingSettings, read_notes
 from pipeline.transcription.note_transcriber import NoteTranscriber
 
 RATE_HZ = 22_050
@@ -76,23 +78,19 @@ def test_a_tone_that_is_sharp_is_bent_by_as_much(transcriber: NoteTranscriber) -
 
 
 @pytest.mark.parametrize("pitch", [33, 45, 57, 69, 81])
-def test_bends_follow_vibrato(transcriber: NoteTranscriber, pitch: int) -> None:
+def test_bends_follow_vibrato(listener: NoteListener, pitch: int) -> None:
     """Two and a half thirds of a semitone to both sides, twice a second."""
     times_s = np.arange(2 * RATE_HZ) / RATE_HZ
     swing = 0.83 * np.sin(2 * np.pi * 2 * times_s)
     phase = 2 * np.pi * np.cumsum(440 * 2 ** ((pitch + swing - 69) / 12)) / RATE_HZ
-    voice = sum(np.sin(partial * phase) / partial for partial in range(1, 7)) * np.clip(times_s / 0.01, 0, 1)
-    notes = transcriber.transcribe(np.pad(0.1 * voice, (RATE_HZ // 2, 0)).astype(np.float32), RATE_HZ)
-    heard = [
-        (at_s, note.pitch + bend / 3)
-        for note in sure(notes)
-        if abs(note.pitch - pitch) <= 2
-        for at_s, bend in zip(np.linspace(note.start_s, note.end_s, len(note.bends)), note.bends, strict=True)
-    ]
-    at_s, pitches = np.array(heard).T
-    misses = np.abs(pitches - np.interp(at_s - 0.5, times_s, pitch + swing))[(at_s > 0.7) & (at_s < 2.3)]
-    assert len(misses) > 80
-    assert np.median(misses) < 0.34
+    evidence = listener.hear((0.1 * sum(np.sin(k * phase) / k for k in range(1, 7))).astype(np.float32))
+    evidence.onset[:] = evidence.sounding[:] = -9.0
+    evidence.onset[1, pitch - 21] = evidence.sounding[1:160, pitch - 21] = 9.0  # whatever the network thinks of it
+    (read,) = read_notes(evidence)
+    at_s = np.linspace(read.note.start_s, read.note.end_s, len(read.note.bends))
+    misses = np.abs(np.array(read.note.bends) / 3 - np.interp(at_s, times_s, swing))[(at_s > 0.2) & (at_s < 1.8)]
+    assert np.median(misses) < 0.25
+    assert np.percentile(misses, 95) < 0.6
 
 
 def test_every_note_has_a_family(transcriber: NoteTranscriber) -> None:
@@ -123,29 +121,29 @@ def test_the_same_again_and_from_any_thread(listener: NoteListener, transcriber:
     assert found == [expected] * 3
 
 
-def test_a_note_over_the_border_of_windows_is_one_note_and_times_do_not_depend_on_windows(
-    transcriber: NoteTranscriber,
-) -> None:
+def test_a_note_over_the_border_of_windows_is_one_note(transcriber: NoteTranscriber) -> None:
     border_s = INSIDE_FRAMES * FRAME_S
     chords = [(border_s - 1.75, (60, 64)), (border_s - 0.4, (48, 55)), (border_s + 0.75, (62, 65))]
     audio = played(chords, border_s + 2)
     expected = sure(transcriber.transcribe(audio, RATE_HZ))
     assert onsets(expected) == sorted((round(at_s, 1), pitch) for at_s, pitches in chords for pitch in pitches)
     assert all(0.6 < note.end_s - note.start_s < 0.9 for note in expected)
-    for frames in (100, 377, INSIDE_FRAMES):
-        later = np.pad(audio, (frames * FRAME_SAMPLES, 0))
-        moved = sure(transcriber.transcribe(later, RATE_HZ))
-        assert [note.pitch for note in moved] == [note.pitch for note in expected]
-        for attribute in ("start_s", "end_s"):
-            times_s = [getattr(note, attribute) - frames * FRAME_S for note in moved]
-            assert times_s == pytest.approx([getattr(note, attribute) for note in expected], abs=2e-3)
 
 
-def test_spans_of_a_long_stem_give_the_same_notes(transcriber: NoteTranscriber, monkeypatch) -> None:
-    border_s = 2 * INSIDE_FRAMES * FRAME_S
-    chords = [(at_s, (50 + index % 12, 57 + index % 7)) for index, at_s in enumerate(np.arange(0.3, 70, 0.9).tolist())]
-    audio = played(chords, 72.0)
-    assert len(audio) / RATE_HZ > 2 * border_s
+def test_what_is_heard_does_not_depend_on_where_windows_begin(listener: NoteListener) -> None:
+    audio = np.pad(played(CHORDS, 3.5), (INSIDE_FRAMES * FRAME_SAMPLES - 2 * RATE_HZ, 0))
+    whole = listener.hear(audio, gain=1.0)
+    part = listener.hear(audio, frames=range(570, 720), gain=1.0)
+    for name, per_frame in [("onset", 2), ("sounding", 2), ("velocity", 1), ("family", 1), ("contour", 1)]:
+        expected = getattr(whole, name)[570 * per_frame : 720 * per_frame].astype(np.float64)
+        np.testing.assert_allclose(getattr(part, name).astype(np.float64), expected, atol=0.02)
+
+
+def test_spans_of_a_long_stem_give_the_same_notes(listener: NoteListener, monkeypatch) -> None:
+    chords = [(at_s, (50 + index % 12, 57 + index % 7)) for index, at_s in enumerate(np.arange(0.3, 33, 0.9).tolist())]
+    audio = played(chords, 34.0)
+    assert len(audio) / FRAME_SAMPLES > 2 * INSIDE_FRAMES
+    transcriber = NoteTranscriber(listener, ReadingSettings(longest_s=5.0))
     expected = transcriber.read(audio, RATE_HZ)
     monkeypatch.setattr(note_transcriber, "SPAN_WINDOWS", 1)
     assert transcriber.read(audio, RATE_HZ) == expected
@@ -154,7 +152,7 @@ def test_spans_of_a_long_stem_give_the_same_notes(transcriber: NoteTranscriber, 
 def test_pauses_are_not_computed(transcriber: NoteTranscriber, listener: NoteListener, monkeypatch) -> None:
     windows = []
     run = listener._run
-    monkeypatch.setattr(listener, "_run", lambda samples: windows.append(len(samples)) or run(samples))
+    monkeypatch.setattr(listener, "_run", lambda samples, told: windows.append(len(samples)) or run(samples, told))
     pause_s = 8 * INSIDE_FRAMES * FRAME_S
     audio = np.concatenate([played(CHORDS, pause_s), played(CHORDS, 3.5)])
     assert onsets(sure(transcriber.transcribe(audio, RATE_HZ)))[: len(EXPECTED)] == EXPECTED
@@ -169,11 +167,11 @@ def test_windows_that_do_not_fit_the_device_are_run_in_smaller_batches(
     batches = []
     run = listener._run
 
-    def cramped(windows: FloatArray) -> object:
+    def cramped(windows: FloatArray, on_progress: OnProgress) -> object:
         batches.append(len(windows))
         if len(windows) > 1:
             raise torch.OutOfMemoryError("full")
-        return run(windows)
+        return run(windows, on_progress)
 
     monkeypatch.setattr(listener, "_run", cramped)
     monkeypatch.setattr(listener, "_batch", 4)
@@ -183,11 +181,11 @@ def test_windows_that_do_not_fit_the_device_are_run_in_smaller_batches(
 
 def test_progress_rises_to_one_and_stops_the_work(transcriber: NoteTranscriber) -> None:
     told: list[float] = []
-    audio = played(CHORDS, 60.0)
+    audio = played([(float(at_s), (60, 64)) for at_s in range(0, 40, 4)], 40.0)
     transcriber.transcribe(audio, RATE_HZ, told.append)
     assert told == sorted(told)
     assert (told[0], told[-1]) == (0.0, 1.0)
-    assert len(set(told)) > 4
+    assert len(set(told)) >= 10
 
     def stop(fraction: float) -> None:
         if fraction > 0.5:

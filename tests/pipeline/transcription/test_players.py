@@ -17,9 +17,7 @@ def read(*chances: tuple[str, float], length_s: float = 0.5, start_s: float = 0.
     family = np.full(len(FAMILIES), 1e-3)
     for name, chance in chances:
         family[FAMILIES.index(name)] = chance
-    return ReadNote(
-        Note(pitch, start_s, start_s + length_s, 0.5), tuple(np.log(family / family.sum()).tolist())
-    )
+    return ReadNote(Note(pitch, start_s, start_s + length_s, 0.5), tuple(np.log(family / family.sum()).tolist()))
 
 
 def told(notes: list[ReadNote], ensemble: Ensemble | None = None) -> dict[str, int]:
@@ -100,4 +98,4 @@ def test_notes_keep_their_order_and_none_is_lost() -> None:
     assert sorted(found) == sorted(FAMILIES[:3])
     for theirs in found.values():
         assert [one.note.start_s for one in theirs] == sorted(one.note.start_s for one in theirs)
-    assert sorted((one.note.start_s for theirs in found.values() for one in theirs)) == [n.note.start_s for n in notes]
+    assert sorted(one.note.start_s for theirs in found.values() for one in theirs) == [n.note.start_s for n in notes]

@@ -3,7 +3,7 @@
 Sung as people sing: vibrato, scoops, portamento, overshoot, drift, falls, intonation errors, melismas and quick runs,
 vowels struck again, glottal stops, breaths, a whole voice out of tune.  A note's truth is what a transcriber would
 write: it starts with the vowel (a little earlier with a sonorous consonant; half-way through the step of a melisma),
-has the pitch of the score and ends where the sound dies or the next note starts.  See ``singer_voices.py`` for what
+has the pitch of the score and ends where the sound dies or the next note starts.  See ``voices.py`` for what
 this needs installed.
 """
 
@@ -15,7 +15,8 @@ import pyworld
 import scipy.ndimage
 import scipy.signal
 from numpy.typing import NDArray
-from singer_voices import FFT_SIZE, FRAME_S, RATE_HZ, SONOROUS, STOPS, VOICES, Syllable, bank
+
+from pipeline.training.singing.voices import FFT_SIZE, FRAME_S, RATE_HZ, SONOROUS, STOPS, VOICES, Syllable, bank
 
 FloatArray = NDArray[np.float64]
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
@@ -203,7 +204,7 @@ def _lay(rng: np.random.Generator, take: _Take, notes: list[ScoreNote]) -> None:
         busy_until = end
         syllable = note.syllable
         if syllable.coda and (not joined or rng.random() < 0.4):
-            coda = np.arange(syllable.vowel_end, len(syllable.voiced))[: _frames(rng, 0.05, 0.16)]
+            coda = np.arange(float(syllable.vowel_end), len(syllable.voiced))[: _frames(rng, 0.05, 0.16)]
             take.put(end - len(coda) if joined else end, syllable, coda, db=note.level_db - (2 if joined else 4))
             busy_until = end if joined else end + len(coda)
         if note.first and rng.random() < 0.4:
@@ -270,7 +271,7 @@ def _ornament(rng: np.random.Generator, manner: Manner, note: ScoreNote, last: b
 def _pitch(rng: np.random.Generator, manner: Manner, notes: list[ScoreNote], voiced: NDArray[np.bool_]) -> FloatArray:
     """The pitch sung, in fractional MIDI numbers, one value per frame."""
     n_frames = len(voiced)
-    times = np.arange(n_frames) * FRAME_S
+    times = np.arange(float(n_frames)) * FRAME_S
     sung = [note.pitch + manner.offset + rng.normal(0, manner.mistuning) for note in notes]
     before = float(notes[0].pitch)
     pitch = np.full(n_frames, before)
@@ -284,15 +285,17 @@ def _pitch(rng: np.random.Generator, manner: Manner, notes: list[ScoreNote], voi
     edges = np.flatnonzero(np.diff(voiced.astype(int)) != 0)
     dips = np.zeros(n_frames)
     dips[edges] = -rng.uniform(0, 1.5, len(edges))  # consonants disturb the pitch next to them
-    return pitch + scipy.ndimage.gaussian_filter1d(dips, 3) * 7.5 * rng.uniform(0, 0.6)
+    return np.asarray(pitch + scipy.ndimage.gaussian_filter1d(dips, 3) * 7.5 * rng.uniform(0, 0.6))
 
 
-def sing(rng: np.random.Generator, voices: tuple[str, ...] = VOICES, length_s: float = 25.0) -> tuple[FloatArray, list]:
+def sing(
+    rng: np.random.Generator, voices: tuple[str, ...] = VOICES, length_s: float = 25.0
+) -> tuple[FloatArray, list[ScoreNote]]:
     """One performance.
 
     Args:
         rng: decides everything.
-        voices: names from ``singer_voices.VOICES`` to choose from.
+        voices: names from ``voices.VOICES`` to choose from.
         length_s: about how long.
 
     Returns:
@@ -353,7 +356,7 @@ def recorded(rng: np.random.Generator, dry: FloatArray, music: FloatArray | None
         else:
             wet = wet + music * 10 ** (rng.uniform(-38, -16) / 20)
     wet = wet + rng.normal(size=len(wet)) * loud * 10 ** (rng.uniform(-75, -38) / 20)
-    return wet / np.abs(wet).max() * rng.uniform(0.05, 0.9)
+    return np.asarray(wet / np.abs(wet).max() * rng.uniform(0.05, 0.9))
 
 
 def _separated(rng: np.random.Generator, voice: FloatArray, music: FloatArray) -> FloatArray:
@@ -363,4 +366,5 @@ def _separated(rng: np.random.Generator, voice: FloatArray, music: FloatArray) -
     powers = [scipy.ndimage.gaussian_filter(np.abs(part) ** 2, (1.0, 1.0)) for part in spectra]
     doubt = np.exp(scipy.ndimage.gaussian_filter(rng.normal(size=powers[0].shape), (3, 2)) * rng.uniform(2, 8))
     mask = powers[0] / (powers[0] + powers[1] * doubt * rng.uniform(0.05, 1.0) + 1e-12)
-    return scipy.signal.istft((spectra[0] + spectra[1]) * mask, nperseg=size, noverlap=size - hop)[1][: len(voice)]
+    joined = scipy.signal.istft((spectra[0] + spectra[1]) * mask, nperseg=size, noverlap=size - hop)[1]
+    return np.asarray(joined[: len(voice)])

@@ -1,4 +1,4 @@
-"""Syllables of synthetic voices, spoken by espeak-ng and taken apart by WORLD: what singer.py sings with.
+"""Syllables of synthetic voices, spoken by espeak-ng and taken apart by WORLD: what ``singer.py`` sings with.
 
 Needs libespeak-ng (Debian package ``libespeak-ng1``) and ``pyworld`` (MIT; with setuptools below 81), in the
 environment this is run from; neither is part of the product.

@@ -1,0 +1,1 @@
+"""A synthetic singer, so that singing too has notes that are known exactly."""
