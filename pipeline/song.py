@@ -169,6 +169,7 @@ class SongPipeline:
             AudioError: a file cannot be used.
             UnknownTranscriber: there is no such transcriber.
             ModelMissing: the network of a stem is not in the cache.
+            OutOfMemory: the device has too little memory for the least there is to hear.
         """
         report = on_progress or _silent
         check_transcriber(transcriber)
@@ -332,7 +333,7 @@ class SongPipeline:
 
         Raises:
             AudioError: the file cannot be used.
-            ModelMissing: Basic Pitch's network is not in the cache.
+            OutOfMemory: the device has too little memory for the least there is to hear.
         """
         report = on_progress or _silent
         with _scratch_folder(scratch) as folder:

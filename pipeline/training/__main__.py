@@ -33,26 +33,39 @@ def main() -> None:
     _export_command(commands.add_parser("export", help="write the weights that inference loads"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def _count(text: str) -> int:
+    """A number that counts something: 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the processor")
+    parser.add_argument("--threads", type=_count, default=torch.get_num_threads(), help="of the processor")
 
 
 def _render_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder that songs are added to")
-    parser.add_argument("--count", type=int, required=True, help="how many songs, of 45 s and four to seven parts each")
+    parser.add_argument("--count", type=_count, required=True, help="songs, of 45 s and four to seven parts each")
     parser.add_argument("--seed", type=int, default=0, help="of the first song; those that follow have the next ones")
     parser.add_argument("--soundfont", type=Path, action="append", default=[], help="a General MIDI soundfont")
     parser.add_argument("--library", type=Path, action="append", default=[], help="folder of SFZ instruments")
     parser.add_argument("--synthetic", type=int, default=0, help="how many instruments to make up")
     parser.add_argument("--synthetic-seed", type=int, default=0, help="of those")
     parser.add_argument("--pieces", type=Path, help="folder with MIDI files whose parts may be borrowed")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=_count, default=1)
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
+        if not (arguments.soundfont or arguments.library or arguments.synthetic):
+            raise ValueError("nobody to play: give --soundfont, --library or --synthetic")
         sources = Sources(
             tuple(arguments.soundfont), tuple(arguments.library), arguments.synthetic, arguments.synthetic_seed
         )
@@ -63,7 +76,7 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
 
 def _sing_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder that songs are added to")
-    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--count", type=_count, required=True)
     parser.add_argument("--seed", type=int, default=5_000_000, help="of the first song")
     _common(parser)
 
@@ -93,7 +106,7 @@ def _accompany_command(parser: argparse.ArgumentParser) -> None:
 
 def _separate_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder of rendered songs")
-    parser.add_argument("--count", type=int, required=True, help="how many of them")
+    parser.add_argument("--count", type=_count, required=True, help="how many of them")
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
@@ -105,8 +118,8 @@ def _separate_command(parser: argparse.ArgumentParser) -> None:
 def _train_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, nargs="+", help="folders of rendered songs")
     parser.add_argument("--out", type=Path, required=True, help="folder of this training; an unfinished one goes on")
-    parser.add_argument("--steps", type=int, required=True, help="batches in all")
-    parser.add_argument("--batch", type=int, default=Recipe.batch_size, help="samples of 4 s in a batch")
+    parser.add_argument("--steps", type=_count, required=True, help="batches in all")
+    parser.add_argument("--batch", type=_count, default=Recipe.batch_size, help="samples of 4 s in a batch")
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--separated-share", type=float, default=0.0, help="of the samples; needs `separate`")

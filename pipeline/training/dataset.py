@@ -22,6 +22,7 @@ NO_FAMILY = -1
 _PART_COUNTS = (1, 2, 3, 4, 5, 6)
 _PART_SHARES = (0.28, 0.17, 0.18, 0.16, 0.12, 0.09)
 _STRANGER_SHARE = 0.06  # a part of another song beside them
+_USUAL_VELOCITY, _DYNAMICS = 80.0, 1.5
 _COMPANY_SHARE = 0.45  # of the samples of one part: another song's beside it
 _QUIETEST_DB = -14.0  # of the parts of one sample, relative to the loudest
 _RETUNED_SHARE = 0.5
@@ -166,10 +167,12 @@ class Samples:
         samples = np.zeros(n_source, np.float32)
         heard: list[Heard] = []
         for which, part in chosen:
+            notes = which.notes[which.notes[:, 0] == part]
             gain_db = float(rng.uniform(_QUIETEST_DB, 0)) if len(chosen) > 1 else 0.0
-            gain = 10 ** (gain_db / 20)
+            # Rendering brought all parts to one level; a part that is struck softly is a soft one
+            gain = 10 ** (gain_db / 20) * (float(notes[:, 4].mean()) / _USUAL_VELOCITY) ** _DYNAMICS
             samples += np.float32(gain / 32768) * which.audio()[part, first : first + n_source]
-            heard.append((which.notes[which.notes[:, 0] == part], which.families[part], gain))
+            heard.append((notes, which.families[part], gain))
         if song.folder in self._drummed and rng.random() < _DRUMMED_SHARE:
             gain = 10 ** (float(rng.uniform(_QUIETEST_DRUMS_DB, 0)) / 20)
             samples += np.float32(gain / 32768) * song.drums()[first : first + n_source]

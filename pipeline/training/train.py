@@ -24,7 +24,7 @@ _FALL_SHARE = 0.2
 _AVERAGED = 0.998  # of the weights that are kept, a moving average
 _MOST_NORM = 3.0
 _SAVED_EVERY = 100
-_ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 2.0, 0.1
+_ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 4.0, 0.3
 _RARITY = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
 
 
@@ -135,7 +135,10 @@ class Run:
                 with (self.folder / "log.jsonl").open("a") as log:
                     log.write(json.dumps(line) + "\n")
                 shown, n_shown = 0.0, 0
-                self._save("steady.pt" if self.step <= self._falls_from else "checkpoint.pt")
+                if self.step <= self._falls_from:
+                    self._save("steady.pt")
+                if self.step > self._falls_from or self.step == self.recipe.steps:
+                    self._save("checkpoint.pt")
 
     def _batches(self, folders: list[Path]) -> Iterator[list[Tensor]]:
         samples = Samples(folders, self.recipe.mixing, self.recipe.batch_size, self.recipe.seed)

@@ -126,14 +126,21 @@ class NoteListener:
         factor = np.float32(gain_for(samples) if gain is None else gain)
         evidence = NoteEvidence.of_silence(frames)
         starts = range(frames.start, frames.stop, INSIDE_FRAMES)
-        n_frames = 2 * _MARGIN_FRAMES + min(len(frames), INSIDE_FRAMES)
         waiting: list[tuple[int, FloatArray]] = []
+        furthest = 0.0
+
+        def tell(fraction: float) -> None:
+            nonlocal furthest  # windows that did not fit the device are begun again
+            furthest = max(furthest, fraction)
+            on_progress(furthest)
+
         for done, start in enumerate(starts, start=1):
-            window = _window(samples, start - _MARGIN_FRAMES, n_frames)
+            inside = min(INSIDE_FRAMES, frames.stop - start)
+            window = _window(samples, start - _MARGIN_FRAMES, inside + 2 * _MARGIN_FRAMES)
             if np.abs(window).max(initial=0.0) >= 10 ** (SILENCE_DBFS / 20):
                 waiting.append((start, window * factor))
             if waiting and (len(waiting) == self._batch or done == len(starts)):
-                self._take(waiting, evidence, part(on_progress, (done - 1) / len(starts), done / len(starts)))
+                self._take(waiting, evidence, part(tell, (done - 1) / len(starts), done / len(starts)))
                 waiting.clear()
         on_progress(1.0)
         return evidence
@@ -142,7 +149,8 @@ class NoteListener:
         """Write what is heard in windows, by the frames they begin with, into the evidence."""
         at = 0
         while at < len(windows):
-            some = windows[at : at + self._batch]
+            length = len(windows[at][1])  # the last one may be shorter than the others
+            some = [one for one in windows[at : at + self._batch] if len(one[1]) == length]
             told = part(on_progress, at / len(windows), (at + len(some)) / len(windows))
             try:
                 heard, contour = self._run(np.stack([window for _, window in some]), told)

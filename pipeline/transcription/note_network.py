@@ -73,7 +73,8 @@ class _Residual(nn.Module):
         self.layer = _layer(width, width, (3, 3), dilation, dilation=dilation)
 
     def forward(self, values: Tensor) -> Tensor:
-        return values + self.layer(values)
+        changed: Tensor = self.layer(values)
+        return values + changed
 
 
 class _Surroundings(nn.Module):
@@ -86,7 +87,8 @@ class _Surroundings(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         over_pitches = torch.cat([values.mean(dim=3, keepdim=True), values.amax(dim=3, keepdim=True)], dim=1)
         smoothed = functional.avg_pool2d(over_pitches, (21, 1), stride=1, padding=(10, 0), count_include_pad=False)
-        return values + self.mix(smoothed)
+        mixed: Tensor = self.mix(smoothed)
+        return values + mixed
 
 
 class NoteNetwork(nn.Module):

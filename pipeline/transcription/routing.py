@@ -20,7 +20,6 @@ from pipeline.transcription.basic_pitch import BasicPitchNetwork, BasicPitchTran
 from pipeline.transcription.bass import BassTranscriber
 from pipeline.transcription.bleed import heard
 from pipeline.transcription.choices import AUTO, BASIC_PITCH, check_transcriber
-from pipeline.transcription.drums import DrumTranscriber
 from pipeline.transcription.phantoms import Presence, presences
 from pipeline.transcription.pitch_track import PitchNetwork
 from pipeline.transcription.players import INSTRUMENTS, Ensemble, players
@@ -68,7 +67,7 @@ class Networks:
 
     def __init__(self, store: ModelStore, device: str = "auto") -> None:
         self._store = store
-        self._device = device
+        self.device = device
 
     @cached_property
     def listener(self) -> "NoteListener":
@@ -76,7 +75,7 @@ class Networks:
         from pipeline.separation.device import choose_device  # torch takes seconds to import
         from pipeline.transcription.note_listening import NoteListener
 
-        return NoteListener(device=choose_device(self._device))
+        return NoteListener(device=choose_device(self.device))
 
     @cached_property
     def basic_pitch(self) -> BasicPitchNetwork:
@@ -101,8 +100,10 @@ def _notes(networks: Networks) -> FamilyTranscriber:
     return NoteTranscriber(networks.listener)
 
 
-def _drums(_networks: Networks) -> Transcriber:
-    return DrumTranscriber()
+def _drums(networks: Networks) -> Transcriber:
+    from pipeline.transcription.drums import DrumTranscriber  # imports torch
+
+    return DrumTranscriber(networks.device)
 
 
 def _bass(networks: Networks) -> Transcriber:

@@ -4,7 +4,7 @@ Run from the repository root; with 750 steps a row takes ten minutes of one core
 
     python tests/quality/ablate_notes.py SONGS HELD --out FOLDER [--steps 750] [--threads 1] [--only NAME,NAME]
 
-SONGS are rendered songs to train on (some of them accompanied and separated), HELD others, of other sounds.  Figures are
+SONGS are rendered songs to train on (some accompanied and separated), HELD others, of other sounds.  Figures are
 onset F / onset+offset F (50 ms, 50 cents): every part of the held-out songs on its own, and all parts of a song as one.
 One training each: differences under .015 are noise.
 """

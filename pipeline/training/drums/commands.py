@@ -85,13 +85,13 @@ def _train(arguments: argparse.Namespace) -> None:
 def _trained(checkpoint: Path) -> DrumNetwork:
     network = DrumNetwork(fused=False)
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["network"])
-    return fused(network)
+    return network
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     network = _trained(arguments.checkpoint) if arguments.checkpoint else load_network(torch.device("cpu"))
     sets = {path.stem: list(read_songs(path)) for path in sorted(arguments.corpus.glob("held-out-*.npz"))}
-    scores = {name: evaluate(network, songs, THRESHOLDS) for name, songs in sets.items()}
+    scores = {name: evaluate(fused(network), songs, THRESHOLDS) for name, songs in sets.items()}
     for name, by_threshold in scores.items():
         print(name, ", ".join(f"{threshold}: {score.f('all'):.3f}" for threshold, score in by_threshold.items()))
     print(table({name: by_threshold[THRESHOLD] for name, by_threshold in scores.items()}))

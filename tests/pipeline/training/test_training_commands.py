@@ -1,0 +1,47 @@
+"""The commands of RECIPE.md, from nothing to weights that are scored, on the smallest of everything."""
+
+import subprocess
+import sys
+
+import pytest
+
+RENDER = ("render", "SONGS", "--count", "2", "--synthetic", "30")
+TRAIN = ("train", "SONGS", "--out", "RUN", "--steps", "2", "--batch", "1", "--device", "cpu")
+
+
+def run(folder, *words):
+    command = [sys.executable, "-m", "pipeline.training", *words, "--threads", "1"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("recipe")
+    done = run(made, *RENDER)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_from_nothing_to_scores(folder):
+    for words in (TRAIN, ("export", "RUN/checkpoint.pt", "w.safetensors"), ("evaluate", "w.safetensors", "SONGS")):
+        done = run(folder, *words)
+        assert done.returncode == 0, done.stderr
+    assert "each part alone" in done.stdout
+    assert "all parts as one" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("render", "OTHER", "--count", "1"), "--soundfont"),
+        (("train", "NOWHERE", "--out", "R", "--steps", "1"), "no rendered songs"),
+        (("train", "SONGS", "--out", "R", "--steps", "0"), "--steps"),
+        (("export", "missing.pt", "w"), "missing.pt"),
+        (("evaluate", "missing.safetensors", "SONGS"), "missing.safetensors"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(folder, words, told):
+    done = run(folder, *words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
