@@ -90,7 +90,7 @@ class NoteListener:
 
     def __init__(self, weights: Path = WEIGHTS_PATH, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
-        with safe_open(weights, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(weights, framework="pt") as file:
             size = Size(**{name: int(value) for name, value in file.metadata().items() if name in Size.__annotations__})
             network = NoteNetwork(size)
             weights_by_name = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
@@ -157,17 +157,17 @@ class NoteListener:
             except torch.OutOfMemoryError:
                 heard = None  # seen to below: here the traceback still holds what fills the memory
             if heard is None:
-                self._take_less()
+                self._take_less(len(some))
                 continue
             for row, (start, _) in enumerate(some):
                 _keep(evidence, heard, contour, row, start)
             at += len(some)
 
-    def _take_less(self) -> None:
-        if self._batch == 1:
+    def _take_less(self, n_windows: int) -> None:
+        if n_windows == 1:
             raise OutOfMemory("The device has not enough free memory to hear notes. Stop what else uses it.")
         torch.cuda.empty_cache()
-        self._batch //= 2
+        self._batch = n_windows // 2
 
     def _run(self, windows: FloatArray, on_progress: OnProgress) -> tuple[Heard, Tensor]:
         """What is heard in windows, (n_windows, n_samples), and the contours, (n_windows, n_frames, 264)."""

@@ -133,8 +133,8 @@ class NoteNetwork(nn.Module):
 
     def halfway(self, stack: Tensor) -> Tensor:
         """What half of the layers make of :meth:`stacked` spectra; so that progress can be told in between."""
-        values = self.to_pitches(self.first(stack))[..., :N_PITCHES]
-        return self.before(values)  # type: ignore[no-any-return]
+        values: Tensor = self.before(self.to_pitches(self.first(stack))[..., :N_PITCHES])
+        return values
 
     def judged(self, values: Tensor) -> Heard:
         """What is heard in what :meth:`halfway` gave."""

@@ -147,7 +147,7 @@ def _ends(
         held = held[: up[0] if len(up) else None]
         if len(held) and held.max() > 0:
             ends[index] += int(held.argmax()) + 1
-    return np.minimum(ends, np.maximum(following, steps + 1))
+    return np.asarray(np.minimum(ends, np.maximum(following, steps + 1)))
 
 
 def _family(evidence: NoteEvidence, column: int, frame: int, stop: int) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ python -m pipeline.training drums export --checkpoint corpus/drums.pt"""
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds ``drums`` and its commands; what is parsed has ``run``, a function of the arguments."""
+    """Adds ``drums`` and its commands; what is parsed has ``run``, a function of the arguments, and ``threads``."""
     drums = subparsers.add_parser(
         "drums", help="the drum network", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,22 +40,24 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     render.add_argument("--library", action="append", default=[], help=f"NAME=FOLDER; {', '.join(LIBRARIES)}, lmms")
     render.add_argument("--hydrogen", type=Path, action="append", help="folders of Hydrogen kits")
     render.add_argument("--workers", type=int, default=1)
-    render.set_defaults(run=_render)
+    render.set_defaults(run=_render, threads=1)
     train = commands.add_parser("train", help="train, or go on training")
     train.add_argument("--corpus", type=Path, required=True)
     train.add_argument("--checkpoint", type=Path, required=True)
     train.add_argument("--steps", type=int, default=Recipe.steps)
     train.add_argument("--seed", type=int, default=Recipe.seed)
     train.add_argument("--device", choices=DEVICES, default="auto")
+    train.add_argument("--threads", type=int, default=1, help="of the processor")
     train.set_defaults(run=_train)
     measure = commands.add_parser("evaluate", help="measure on kits that were kept out of training")
     measure.add_argument("--corpus", type=Path, required=True)
     measure.add_argument("--checkpoint", type=Path, help="the shipped weights by default")
+    measure.add_argument("--threads", type=int, default=1)
     measure.set_defaults(run=_evaluate)
     ship = commands.add_parser("export", help="write the weights that ship")
     ship.add_argument("--checkpoint", type=Path, required=True)
     ship.add_argument("--out", type=Path, default=WEIGHTS_PATH)
-    ship.set_defaults(run=_export)
+    ship.set_defaults(run=_export, threads=1)
 
 
 def _render(arguments: argparse.Namespace) -> None:
@@ -89,9 +91,9 @@ def _trained(checkpoint: Path) -> DrumNetwork:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    network = _trained(arguments.checkpoint) if arguments.checkpoint else load_network(torch.device("cpu"))
+    network = fused(_trained(arguments.checkpoint)) if arguments.checkpoint else load_network(torch.device("cpu"))
     sets = {path.stem: list(read_songs(path)) for path in sorted(arguments.corpus.glob("held-out-*.npz"))}
-    scores = {name: evaluate(fused(network), songs, THRESHOLDS) for name, songs in sets.items()}
+    scores = {name: evaluate(network, songs, THRESHOLDS) for name, songs in sets.items()}
     for name, by_threshold in scores.items():
         print(name, ", ".join(f"{threshold}: {score.f('all'):.3f}" for threshold, score in by_threshold.items()))
     print(table({name: by_threshold[THRESHOLD] for name, by_threshold in scores.items()}))

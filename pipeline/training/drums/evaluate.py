@@ -13,7 +13,7 @@ from pipeline.transcription.drum_decoding import Stroke, strokes
 from pipeline.transcription.drum_network import DrumNetwork, hear
 
 TOLERANCE_S = 0.05
-THRESHOLDS = tuple(np.round(np.arange(0.2, 0.75, 0.05), 2).tolist())
+THRESHOLDS = tuple(np.round(np.arange(0.3, 0.85, 0.05), 2).tolist())
 
 
 @dataclass

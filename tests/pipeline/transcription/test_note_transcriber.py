@@ -9,7 +9,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench.bench_note_decoding import tone
 from pipeline.errors import Cancelled
 from pipeline.instrument_families import FAMILIES
 from pipeline.notes import BENDS_PER_S, Note
@@ -35,12 +34,23 @@ def transcriber(listener: NoteListener) -> NoteTranscriber:
     return NoteTranscriber(listener)
 
 
+def struck(pitch: int, rate_hz: int) -> FloatArray:
+    """Eight partials that decay, the high ones sooner."""
+    time_s = np.arange(round(1.0 * rate_hz)) / rate_hz
+    hz = 440 * 2 ** ((pitch - 69) / 12)
+    string = sum(
+        n**-1.3 * np.sin(2 * np.pi * n * hz * time_s + n) * np.exp(-time_s * (0.7 + 0.4 * n)) for n in range(1, 9)
+    )
+    damped = np.exp(-np.maximum(time_s - 0.8, 0) / 0.02)
+    return (np.minimum(time_s / 0.003, 1) * damped * string).astype(np.float32)
+
+
 def played(chords: Sequence[tuple[float, tuple[int, ...]]], duration_s: float, rate_hz: int = RATE_HZ) -> FloatArray:
-    """Chords of additive tones, each 0.8 s long."""
+    """Chords of strings that are struck and damped after 0.8 s."""
     audio = np.zeros(round(duration_s * rate_hz), dtype=np.float32)
     for start_s, pitches in chords:
         for pitch in pitches:
-            sound = 0.1 * tone(pitch, 0.8, rate_hz=rate_hz)
+            sound = 0.15 * struck(pitch, rate_hz)
             at = round(start_s * rate_hz)
             audio[at : at + len(sound)] += sound[: len(audio) - at]
     return audio
@@ -54,13 +64,17 @@ def sure(notes: Sequence[Note]) -> list[Note]:
     return [note for note in notes if note.confidence > 0.6]
 
 
-EXPECTED = sorted((start_s, pitch) for start_s, pitches in CHORDS for pitch in pitches)
+def heard_well(notes: Sequence[Note], chords: Sequence[tuple[float, tuple[int, ...]]] = CHORDS) -> bool:
+    """Whether the notes of chords are all there, and little else."""
+    expected = {(round(start_s, 1), pitch) for start_s, pitches in chords for pitch in pitches}
+    found = onsets(sure(notes))
+    return expected <= set(found) and len(found) <= len(expected) * 4 / 3
 
 
 @pytest.mark.parametrize("rate_hz", [16_000, 22_050, 44_100])
 def test_chords_are_found_with_their_ends_at_any_rate(transcriber: NoteTranscriber, rate_hz: int) -> None:
     notes = transcriber.transcribe(played(CHORDS, 3.5, rate_hz), rate_hz)
-    assert onsets(sure(notes)) == EXPECTED
+    assert heard_well(notes)
     assert median(abs(note.start_s - round(note.start_s, 1)) for note in sure(notes)) < 0.02
     assert median(note.end_s - note.start_s for note in sure(notes)) == pytest.approx(0.78, abs=0.08)
     assert [(n.start_s, n.pitch) for n in notes] == sorted((n.start_s, n.pitch) for n in notes)
@@ -108,7 +122,7 @@ def test_silence_of_any_length_gives_nothing(transcriber: NoteTranscriber, n_sam
 def test_notes_end_with_the_audio(transcriber: NoteTranscriber) -> None:
     audio = played(CHORDS, 2.9)
     notes = transcriber.transcribe(audio, RATE_HZ)
-    assert onsets(sure(notes)) == EXPECTED
+    assert heard_well(notes)
     assert max(note.end_s for note in notes) <= len(audio) / RATE_HZ
 
 
@@ -125,9 +139,9 @@ def test_a_note_over_the_border_of_windows_is_one_note(transcriber: NoteTranscri
     border_s = INSIDE_FRAMES * FRAME_S
     chords = [(border_s - 1.75, (60, 64)), (border_s - 0.4, (48, 55)), (border_s + 0.75, (62, 65))]
     audio = played(chords, border_s + 2)
-    expected = sure(transcriber.transcribe(audio, RATE_HZ))
-    assert onsets(expected) == sorted((round(at_s, 1), pitch) for at_s, pitches in chords for pitch in pitches)
-    assert all(0.6 < note.end_s - note.start_s < 0.9 for note in expected)
+    notes = transcriber.transcribe(audio, RATE_HZ)
+    assert heard_well(notes, chords)
+    assert all(0.6 < note.end_s - note.start_s < 0.9 for note in sure(notes))
 
 
 def test_what_is_heard_does_not_depend_on_where_windows_begin(listener: NoteListener) -> None:
@@ -153,9 +167,11 @@ def test_pauses_are_not_computed(transcriber: NoteTranscriber, listener: NoteLis
     windows = []
     run = listener._run
     monkeypatch.setattr(listener, "_run", lambda samples, told: windows.append(len(samples)) or run(samples, told))
+    once = transcriber.transcribe(played(CHORDS, 5.0), RATE_HZ)
+    windows.clear()
     pause_s = 8 * INSIDE_FRAMES * FRAME_S
     audio = np.concatenate([played(CHORDS, pause_s), played(CHORDS, 3.5)])
-    assert onsets(sure(transcriber.transcribe(audio, RATE_HZ)))[: len(EXPECTED)] == EXPECTED
+    assert heard_well(transcriber.transcribe(audio, RATE_HZ)[: len(once)])
     assert len(windows) < 5
 
 
@@ -199,7 +215,7 @@ def test_progress_rises_to_one_and_stops_the_work(transcriber: NoteTranscriber) 
 
 def test_the_level_does_not_matter(transcriber: NoteTranscriber) -> None:
     audio = played(CHORDS, 3.5)
-    assert onsets(sure(transcriber.transcribe(0.03 * audio, RATE_HZ))) == EXPECTED
+    assert heard_well(transcriber.transcribe(0.03 * audio, RATE_HZ))
 
 
 def test_weights_of_another_network_are_refused(tmp_path) -> None:
