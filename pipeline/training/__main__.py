@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from pipeline.training.dataset import Mixing
+from pipeline.training.drums.commands import register
 from pipeline.training.export import export
 from pipeline.training.render import Job, render
 from pipeline.training.separate import separate_songs
@@ -31,6 +32,7 @@ def main() -> None:
     _train_command(commands.add_parser("train", help="train the note network; goes on where it was stopped"))
     _evaluate_command(commands.add_parser("evaluate", help="score weights on rendered songs"))
     _export_command(commands.add_parser("export", help="write the weights that inference loads"))
+    register(commands)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pipeline.transcription.note_network import NoteNetwork, Size
 
@@ -20,5 +20,6 @@ def export(checkpoint: Path, out: Path) -> int:
         if not name.endswith("num_batches_tracked")
     }
     metadata = {name: str(value) for name, value in size.as_dict().items()}
-    save_file(kept, out, {**metadata, "steps": str(state["step"]), "recipe": state["recipe"]})
+    # Not save_file, which makes files that only their owner can read
+    out.write_bytes(save(kept, {**metadata, "steps": str(state["step"]), "recipe": state["recipe"]}))
     return sum(parameter.numel() for parameter in network.parameters())
