@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.instrument_families import FAMILIES
 from pipeline.training.dataset import RenderedSong
 from pipeline.transcription.note_listening import NoteListener
-from pipeline.transcription.note_reading import ReadNote, read_notes
+from pipeline.transcription.note_reading import ReadNote, read_notes, with_dynamics
 
 _TOLERANCE_S = 0.05
 _CENTS = 50.0
@@ -38,11 +38,11 @@ def evaluate(weights: Path, songs: Path) -> dict[str, list[Scores]]:
         song = RenderedSong.open(path.parent)
         audio = song.audio().astype(np.float32) / 32768
         for part, family in enumerate(song.families):
-            found = read_notes(listener.hear(audio[part]))
+            found = with_dynamics(read_notes(listener.hear(audio[part])))
             scores = scored(song.notes[song.notes[:, 0] == part], found, song.families)
             rows[FAMILIES[family]].append(scores)
             rows[ALONE].append(scores)
-        found = read_notes(listener.hear(audio.sum(axis=0)))
+        found = with_dynamics(read_notes(listener.hear(audio.sum(axis=0))))
         rows[AS_ONE].append(scored(song.notes, found, song.families))
     return {name: rows[name] for name in (*FAMILIES, ALONE, AS_ONE) if name in rows}
 

@@ -10,7 +10,7 @@ from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.note_listening import INSIDE_FRAMES, NoteListener, frame_count, gain_for
 from pipeline.transcription.note_network import FRAME_S
-from pipeline.transcription.note_reading import ReadingSettings, ReadNote, read_notes
+from pipeline.transcription.note_reading import ReadingSettings, ReadNote, read_notes, with_dynamics
 from pipeline.transcription.spectrum import RATE_HZ
 
 FloatArray = NDArray[np.float32]
@@ -63,7 +63,7 @@ class NoteTranscriber:
             found += read_notes(evidence, self._settings, span)
         on_progress(1.0)
         duration_s = len(samples) / rate_hz
-        return [_within(read, duration_s) for read in found if read.note.start_s < duration_s]
+        return [_within(read, duration_s) for read in with_dynamics(found) if read.note.start_s < duration_s]
 
 
 def _within(read: ReadNote, duration_s: float) -> ReadNote:

@@ -24,13 +24,17 @@ def pipeline(tmp_path: Path) -> SongPipeline:
     return SongPipeline(store)
 
 
-@pytest.fixture
-def stem(tmp_path: Path) -> Path:
-    """A string plucked twice in a second: no transcriber doubts that."""
+def plucked(path: Path, times: int) -> Path:
+    """A string plucked twice a second: no transcriber doubts that."""
     time_s = np.arange(22_050) / 44_100
     string = sum(np.sin(2 * np.pi * 220.0 * partial * time_s) / partial for partial in range(1, 7))
-    sf.write(tmp_path / "stem.flac", np.tile(0.3 * string * np.exp(-5 * time_s), 2), 44_100)
-    return tmp_path / "stem.flac"
+    sf.write(path, np.tile(0.3 * string * np.exp(-5 * time_s), times), 44_100)
+    return path
+
+
+@pytest.fixture
+def stem(tmp_path: Path) -> Path:
+    return plucked(tmp_path / "stem.flac", 2)
 
 
 def test_notes_come_with_a_midi_file_for_every_stem(pipeline: SongPipeline, stem: Path, tmp_path: Path) -> None:
@@ -102,10 +106,9 @@ def scratch(tmp_path: Path) -> Path:
     return tmp_path / "scratch"
 
 
-def test_progress_of_a_transcription_advances_inside_every_stem(
-    pipeline: SongPipeline, song: Path, tmp_path: Path
-) -> None:
+def test_progress_of_a_transcription_advances_inside_every_stem(pipeline: SongPipeline, tmp_path: Path) -> None:
     reports = Reports()
+    song = plucked(tmp_path / "song.flac", 160)
     pipeline.transcribe({"drums": song, "bass": song, "other": song}, tmp_path / "out", on_progress=reports)
     reports.check("transcribing", "counting", "writing")
     for start, stop in [(0.0, 0.2), (0.27, 0.48), (0.48, 0.69), (0.69, 0.9)]:  # decoding, then each stem
