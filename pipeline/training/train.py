@@ -16,6 +16,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.instrument_families import FAMILIES
 from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
 from pipeline.transcription.note_network import Heard, NoteNetwork, Size
 
@@ -24,7 +25,8 @@ _FALL_SHARE = 0.2
 _AVERAGED = 0.998  # of the weights that are kept, a moving average
 _MOST_NORM = 3.0
 _SAVED_EVERY = 100
-_ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 4.0, 0.3
+_ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 8.0, 0.3
+_WHOLE_LEVEL_SHARE = 0.25
 _RARITY = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
 
 
@@ -172,10 +174,27 @@ def loss_of(heard: Heard, onset: Tensor, sounding: Tensor, velocity: Tensor, fam
     rarity = torch.tensor(_RARITY, device=onset.device)
     loss = _ONSET_WEIGHT * functional.binary_cross_entropy_with_logits(heard.onset, onset, pos_weight=rarity)
     loss = loss + _SOUNDING_WEIGHT * functional.binary_cross_entropy_with_logits(heard.sounding, sounding)
-    starts = ~velocity.isnan()
-    if starts.any():
-        loss = loss + _VELOCITY_WEIGHT * (heard.velocity.sigmoid()[starts] - velocity[starts]).square().mean()
+    loss = loss + _VELOCITY_WEIGHT * velocity_loss(heard.velocity.sigmoid(), velocity, family)
     owned = family != NO_FAMILY
     if owned.any():
         loss = loss + _FAMILY_WEIGHT * functional.cross_entropy(heard.family[owned], family[owned])
     return loss
+
+
+def velocity_loss(heard: Tensor, velocity: Tensor, family: Tensor) -> Tensor:
+    """How wrong velocities are, mostly within the notes of one family in one sample.
+
+    How hard an instrument is struck on the whole can hardly be heard where its level in the mix may be anything; which
+    of its notes are struck harder can.  All of shape (n_samples, n_frames, 88); NaN where no note starts.
+    """
+    starts = ~velocity.isnan()
+    if not starts.any():
+        return heard.sum() * 0
+    errors = heard[starts] - velocity[starts]
+    samples = torch.nonzero(starts)[:, 0]
+    groups = samples * len(FAMILIES) + family[starts].clamp(min=0)
+    n_groups = len(velocity) * len(FAMILIES)
+    counts = torch.zeros(n_groups, device=errors.device).index_add(0, groups, torch.ones_like(errors)).clamp(min=1)
+    means = torch.zeros(n_groups, device=errors.device).index_add(0, groups, errors) / counts
+    within = (errors - means[groups]).square().mean()
+    return within + _WHOLE_LEVEL_SHARE * errors.square().mean()

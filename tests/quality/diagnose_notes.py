@@ -76,8 +76,7 @@ def main() -> None:
 
 
 def _true_notes(song: Song) -> Notes:
-    arrays = [notes for stem, notes in song.true.items() if stem != "drums"]
-    return np.concatenate(arrays)
+    return note_array(tuple(note) for stem, notes in song.true.items() if stem != "drums" for note in notes)
 
 
 def _audio(paths: Mapping[str, Path]) -> dict[str, Audio]:

@@ -13,7 +13,7 @@ from pipeline.training.export import export
 from pipeline.training.render import Job, render
 from pipeline.training.sounds.base import RATE_HZ
 from pipeline.training.sounds.collection import Sources
-from pipeline.training.train import Recipe, Run
+from pipeline.training.train import Recipe, Run, velocity_loss
 from pipeline.transcription.note_listening import NoteListener, gain_for
 from pipeline.transcription.note_network import FRAME_S, FRAME_SAMPLES, STEP_S, Size
 from pipeline.transcription.spectrum import FIRST_PITCH
@@ -135,3 +135,14 @@ def test_training_learns(tone, tmp_path):
     run.train([tone.parent])
     first, last = (json.loads(line)["loss"] for line in (run.folder / "log.jsonl").read_text().splitlines())
     assert last < 0.5 * first
+
+
+def test_an_instrument_that_is_all_too_loud_costs_less_than_uneven_notes():
+    velocity = torch.full((1, 10, 88), float("nan"))
+    velocity[0, :, 40] = 0.5
+    family = torch.zeros((1, 10, 88), dtype=torch.int64)
+    even, uneven = torch.zeros_like(velocity), torch.zeros_like(velocity)
+    even[0, :, 40] = 0.7
+    uneven[0, :, 40] = 0.5 + 0.2 * torch.tensor([1.0, -1.0]).repeat(5)
+    assert velocity_loss(velocity.nan_to_num(), velocity, family) == 0
+    assert 0 < velocity_loss(even, velocity, family) < 0.3 * velocity_loss(uneven, velocity, family)
