@@ -32,7 +32,9 @@ class ReadingSettings:
     """How notes are read.
 
     Attributes:
-        least_onset: how likely a note must be to be one, 0-1; it is its confidence.
+        least_onset: how likely a note must be to be one, 0-1; it is its confidence.  Of six rendered songs after
+            separation, bass left out, onset F and onset+offset F are .728 and .354 at .4, .730 and .366 at .5, .720 and
+            .372 at .6.
         apart_steps: an onset is the likeliest within so many steps to either side.
         held_bias: added to the logits of a held key; above 0 notes are longer.
         let_go: a key is up for good when the logits against it have come to this since they last spoke for it.
@@ -40,7 +42,7 @@ class ReadingSettings:
         family_s: how much of a note tells its family.
     """
 
-    least_onset: float = 0.4
+    least_onset: float = 0.5
     apart_steps: int = 3
     held_bias: float = 0.0
     let_go: float = 20.0
