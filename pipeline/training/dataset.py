@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from pipeline.instrument_families import FAMILIES
 from pipeline.training.effects import driven, equalised
 from pipeline.training.sounds.base import RATE_HZ
+from pipeline.transcription.note_listening import LEVEL_RMS
 from pipeline.transcription.note_network import FRAME_S, FRAME_SAMPLES, STEP_S, STEPS_PER_FRAME
 from pipeline.transcription.spectrum import FIRST_PITCH, N_PITCHES
 
 Array = NDArray[np.float32] | NDArray[np.int64]
 Heard = tuple[NDArray[np.float32], int, float]  # notes of a part, its family, its gain
 
-# Samples are brought to this level before the network hears them, in training and at work
-LEVEL_RMS = 0.08
 NO_FAMILY = -1
 _PART_COUNTS = (1, 2, 3, 4, 5, 6)
 _PART_SHARES = (0.28, 0.17, 0.18, 0.16, 0.12, 0.09)

@@ -24,7 +24,7 @@ def worn(samples: Samples, rng: np.random.Generator, room: Samples | None) -> Sa
 
 
 def equalised(samples: Samples, rng: np.random.Generator) -> Samples:
-    """A tilt of up to 6 dB an octave... in a few gentle peaks and shelves of up to 9 dB."""
+    """One to three gentle peaks or dips of up to 9 dB; now and then without the bass or the treble."""
     for _ in range(int(rng.integers(1, 4))):
         centre_hz = float(np.exp(rng.uniform(np.log(80), np.log(8000))))
         samples = peaking(samples, centre_hz, float(rng.uniform(0.4, 1.5)), float(rng.uniform(-9, 9)))

@@ -14,9 +14,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.models.store import ModelStore, default_root
 from pipeline.song import SongPipeline
 from pipeline.training.dataset import SEPARATED_STEMS, RenderedSong
+from pipeline.training.drums.separated import separating_pipeline
 from pipeline.training.sounds.base import RATE_HZ
 
 MIX_RATE_HZ = 44_100
@@ -27,8 +27,7 @@ _PEAK = 0.7
 
 def separate_songs(folder: Path, count: int) -> None:
     """Separate the first ``count`` songs of a folder that are not yet; can be stopped and run again."""
-    root = Path(os.environ.get("STEMSCRIBE_MODELS_DIR") or default_root())
-    pipeline = SongPipeline(ModelStore(root), separation_model="htdemucs")
+    pipeline = separating_pipeline()
     songs = sorted(path.parent for path in folder.glob("[!.]*/song.json"))[:count]
     for path in songs:
         song = RenderedSong.open(path)

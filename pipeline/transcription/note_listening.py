@@ -27,7 +27,7 @@ from pipeline.transcription.spectrum import N_BINS, N_PITCHES
 FloatArray = NDArray[np.float32]
 
 WEIGHTS_PATH = Path(__file__).with_name("note_network.safetensors")
-# What training brought every sample to, more or less
+# What stems are brought to before the network hears them, in training (more or less) and at work
 LEVEL_RMS = 0.08
 _LOUDEST_SHARE = 0.05  # of the blocks: pauses and fades do not count for the level
 _LEVEL_BLOCK = 4096

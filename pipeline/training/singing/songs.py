@@ -12,8 +12,9 @@ from pipeline.training.singing.singer import sing
 from pipeline.training.sounds.base import RATE_HZ
 
 _PEAK = 0.7
-_LOUDEST_DB, _DB_PER_VELOCITY = 0.0, 0.4
-_LOUDEST_VELOCITY = 110
+# The loudness of singing, in dB about the usual, on the scale of MIDI
+_USUAL_VELOCITY = 110
+_DB_PER_VELOCITY = 0.4
 
 
 def sing_songs(out: Path, count: int, first_seed: int) -> None:
@@ -43,4 +44,4 @@ def sing_songs(out: Path, count: int, first_seed: int) -> None:
 
 
 def _velocity(level_db: float) -> float:
-    return float(np.clip(_LOUDEST_VELOCITY + (level_db - _LOUDEST_DB) / _DB_PER_VELOCITY, 20, 127))
+    return float(np.clip(_USUAL_VELOCITY + level_db / _DB_PER_VELOCITY, 20, 127))
