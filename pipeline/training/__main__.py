@@ -5,17 +5,19 @@ python -m pipeline.training drums ...
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from pipeline.training.dataset import Mixing
+from pipeline.training.dataset import Mixing, rendered_songs
 from pipeline.training.drums.commands import register
 from pipeline.training.export import export
 from pipeline.training.render import Job, render
 from pipeline.training.separate import separate_songs
 from pipeline.training.sounds.collection import Sources
-from pipeline.training.train import Recipe, Run
+from pipeline.training.team import together
+from pipeline.training.train import Recipe, train, weights_of
 from pipeline.transcription.note_network import Size
 
 
@@ -123,13 +125,16 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=_count, required=True, help="batches in all")
     parser.add_argument("--batch", type=_count, default=Recipe.batch_size, help="samples of 4 s in a batch")
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="highest learning rate")
+    parser.add_argument("--fall-share", type=float, default=Recipe.fall_share, help="of the steps: the rate falls")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--separated-share", type=float, default=0.0, help="of the samples; needs `separate`")
     parser.add_argument("--sparse", action="store_true", help="one part at a time (for the ablation)")
     parser.add_argument("--plain", action="store_true", help="no augmentation (for the ablation)")
     parser.add_argument("--width", type=int, default=Size.width, help="channels of the network")
     parser.add_argument("--harmonics", type=int, default=Size.harmonics, help="1: none stacked (for the ablation)")
+    parser.add_argument("--start", type=Path, help="checkpoint of another training: start from its weights")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processes", type=_count, default=1, help="that train together, on one thread each")
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
@@ -139,8 +144,14 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
             separated_share=arguments.separated_share,
         )
         size = Size(width=arguments.width, harmonics=arguments.harmonics)
-        recipe = Recipe(size, mixing, arguments.batch, arguments.steps, arguments.rate, arguments.seed)
-        Run(arguments.out, recipe, torch.device(arguments.device)).train(arguments.songs)
+        recipe = Recipe(
+            size, mixing, arguments.batch, arguments.steps, arguments.rate, arguments.fall_share, arguments.seed
+        )
+        start = weights_of(arguments.start) if arguments.start else None
+        songs, device = rendered_songs(arguments.songs), torch.device(arguments.device)
+        if arguments.batch % arguments.processes:
+            raise ValueError(f"--batch {arguments.batch} cannot be shared out among --processes {arguments.processes}")
+        together(partial(train, songs, arguments.out, recipe, device, start), arguments.processes)
 
     parser.set_defaults(run=run)
 

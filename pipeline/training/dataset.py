@@ -1,6 +1,7 @@
 """Rendered songs into what the note network is trained on: seconds of some of their parts, and what is heard there."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +104,18 @@ class RenderedSong:
         return (self.folder / "separated.npy").exists()
 
 
+def rendered_songs(collections: Iterable[Path]) -> list[Path]:
+    """The songs in some folders of songs, always in the same order.
+
+    Raises:
+        ValueError: There is none.
+    """
+    songs = sorted(path.parent for folder in collections for path in folder.glob("[!.]*/song.json"))
+    if not songs:
+        raise ValueError("no rendered songs: run `python -m pipeline.training render` first")
+    return songs
+
+
 class Samples:
     """Makes batches; the same one for the same number, whatever was made before.
 
@@ -113,15 +126,13 @@ class Samples:
         seed: of everything random.
     """
 
-    def __init__(self, folders: list[Path], mixing: Mixing, batch_size: int, seed: int) -> None:
+    def __init__(self, folders: Sequence[Path], mixing: Mixing, batch_size: int, seed: int) -> None:
         self._songs = [RenderedSong.open(folder) for folder in folders]
         self._separated = [song for song in self._songs if song.is_separated()]
         self._drummed = {song.folder for song in self._songs if song.has_drums()}
         self._mixing = mixing
         self._batch_size = batch_size
         self._seed = seed
-        if not self._songs:
-            raise ValueError("no rendered songs: run `python -m pipeline.training render` first")
 
     def batch(self, number: int) -> Batch:
         """The batch of that number."""

@@ -1,6 +1,6 @@
 """Trains the note network on rendered songs; resumable, on a CPU or a GPU.
 
-The learning rate rises, stays, and falls to nothing over the last fifth of the steps.  A run that was stopped goes on
+The learning rate rises, stays, and falls to nothing over the last part of the steps.  A run that was stopped goes on
 with the batch it had come to; one that is given more steps than before goes on from the checkpoint before its fall.
 """
 
@@ -18,16 +18,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.instrument_families import FAMILIES
 from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
+from pipeline.training.optimizing import Optimizer
+from pipeline.training.team import Team
 from pipeline.transcription.note_network import Heard, NoteNetwork, Size
 
 _WARM_UP_STEPS = 150
-_FALL_SHARE = 0.2
 _AVERAGED = 0.998  # of the weights that are kept, a moving average
 _MOST_NORM = 3.0
 _SAVED_EVERY = 100
 _ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 8.0, 0.3
 _WHOLE_LEVEL_SHARE = 0.25
 _RARITY = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
+
+
+Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,27 +43,29 @@ class Recipe:
         mixing: of the samples.
         batch_size: samples in a batch.
         steps: batches in all.
-        rate: the highest learning rate.
+        rate: the highest learning rate, of :class:`Optimizer`.
+        fall_share: of the steps, over which the rate falls.
         seed: of weights and samples.
     """
 
     size: Size = field(default_factory=Size)
     mixing: Mixing = field(default_factory=Mixing)
-    batch_size: int = 4
+    batch_size: int = 8
     steps: int = 5000
-    rate: float = 2e-3
+    rate: float = 1e-2
+    fall_share: float = 0.2
     seed: int = 0
 
 
 class _Batches(Dataset[Batch]):
-    def __init__(self, samples: Samples, first: int, stop: int) -> None:
-        self._samples, self._first, self._stop = samples, first, stop
+    def __init__(self, samples: Samples, steps: range, team: Team) -> None:
+        self._samples, self._steps, self._team = samples, steps, team
 
     def __len__(self) -> int:
-        return self._stop - self._first
+        return len(self._steps)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:  # type: ignore[override]
-        batch = self._samples.batch(self._first + index)
+        batch = self._samples.batch(self._steps[index] * self._team.size + self._team.place)
         arrays = (batch.samples, batch.onset, batch.sounding, batch.velocity, batch.family)
         return tuple(torch.from_numpy(array) for array in arrays)
 
@@ -71,21 +77,28 @@ class Run:
         folder: made if need be; an unfinished run in it goes on.
         recipe: must be that of the unfinished run, but for its steps.
         device: where to train.
+        start: weights of another training that this one starts from, as :func:`weights_of` reads them.
+        team: this process's place among those that train; each takes as many of a batch's samples.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, device: torch.device, start: Weights | None = None, team: Team | None = None
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.folder, self.recipe, self.device = folder, recipe, device
-        self.network = NoteNetwork(recipe.size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.folder, self.recipe, self.device, self.team = folder, recipe, device, team or Team()
+        network = NoteNetwork(recipe.size)
+        if start is not None:
+            network.load_state_dict(start)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=recipe.rate, weight_decay=0.01)
+        self.optimizer = Optimizer(self.network, self.network.heads)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
     @property
     def _falls_from(self) -> int:
-        return round(self.recipe.steps * (1 - _FALL_SHARE))
+        return round(self.recipe.steps * (1 - self.recipe.fall_share))
 
     def _resume(self) -> None:
         found = None
@@ -121,30 +134,32 @@ class Run:
         left = (self.recipe.steps - step) / max(self.recipe.steps - self._falls_from, 1)
         return self.recipe.rate * rise * max(min(1.0, left), 0.0)
 
-    def train(self, songs: Sequence[Path]) -> None:
-        """Train to the end on the songs in some folders; every :data:`_SAVED_EVERY` steps everything is kept."""
-        folders = sorted(path.parent for folder in songs for path in folder.glob("[!.]*/song.json"))
+    def train(self, folders: Sequence[Path]) -> None:
+        """Train to the end on :func:`rendered_songs`; every :data:`_SAVED_EVERY` steps everything is kept."""
         began, shown, n_shown = time.monotonic(), 0.0, 0
         for tensors in self._batches(folders):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.rate(self.step)
             loss = self._learn(tensors)
             shown, n_shown = shown + loss, n_shown + 1
             self.step += 1
             if self.step % _SAVED_EVERY == 0 or self.step in (self._falls_from, self.recipe.steps):
-                line = {"step": self.step, "loss": round(shown / n_shown, 4), "s": round(time.monotonic() - began)}
-                print(json.dumps(line), flush=True)
-                with (self.folder / "log.jsonl").open("a") as log:
-                    log.write(json.dumps(line) + "\n")
+                if self.team.place == 0:
+                    self._keep(
+                        {"step": self.step, "loss": round(shown / n_shown, 4), "s": round(time.monotonic() - began)}
+                    )
                 shown, n_shown = 0.0, 0
-                if self.step <= self._falls_from:
-                    self._save("steady.pt")
-                if self.step > self._falls_from or self.step == self.recipe.steps:
-                    self._save("checkpoint.pt")
 
-    def _batches(self, folders: list[Path]) -> Iterator[list[Tensor]]:
-        samples = Samples(folders, self.recipe.mixing, self.recipe.batch_size, self.recipe.seed)
-        batches = _Batches(samples, self.step, self.recipe.steps)
+    def _keep(self, line: dict[str, float]) -> None:
+        print(json.dumps(line), flush=True)
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        if self.step <= self._falls_from:
+            self._save("steady.pt")
+        if self.step > self._falls_from or self.step == self.recipe.steps:
+            self._save("checkpoint.pt")
+
+    def _batches(self, folders: Sequence[Path]) -> Iterator[list[Tensor]]:
+        samples = Samples(folders, self.recipe.mixing, self.recipe.batch_size // self.team.size, self.recipe.seed)
+        batches = _Batches(samples, range(self.step, self.recipe.steps), self.team)
         loader: DataLoader[Any] = DataLoader(
             batches, batch_size=None, num_workers=1 if self.device.type == "cpu" else 12, prefetch_factor=4
         )
@@ -155,10 +170,11 @@ class Run:
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             heard = self.network(samples)
         loss = loss_of(heard, onset, sounding, velocity, family)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.team.average_gradients(self.network.parameters())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_NORM)
-        self.optimizer.step()
+        self.optimizer.step(self.rate(self.step))
         kept = min(_AVERAGED, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in self.network.state_dict().items():
@@ -167,6 +183,19 @@ class Run:
                 else:
                     self.average[name].copy_(value)
         return float(loss.detach())
+
+
+def train(
+    folders: Sequence[Path], out: Path, recipe: Recipe, device: torch.device, start: Weights | None, team: Team
+) -> None:
+    """One process's part of a :class:`Run`, from where it was stopped to its end."""
+    Run(out, recipe, device, start, team).train(folders)
+
+
+def weights_of(checkpoint: Path) -> Weights:
+    """What the network of a training had come to."""
+    weights: Weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["network"]
+    return weights
 
 
 def loss_of(heard: Heard, onset: Tensor, sounding: Tensor, velocity: Tensor, family: Tensor) -> Tensor:

@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from pipeline.training.dataset import Mixing
+from pipeline.training.dataset import Mixing, rendered_songs
 from pipeline.training.evaluate import ALONE, AS_ONE, evaluate, mean
 from pipeline.training.export import export
 from pipeline.training.train import Recipe, Run
 from pipeline.transcription.note_network import Size
 
-_WHOLE = Recipe()
+_WHOLE = Recipe(batch_size=4)
 
 
 def variants(steps: int) -> dict[str, Recipe]:
@@ -39,6 +39,7 @@ def variants(steps: int) -> dict[str, Recipe]:
         "half again the width": replace(whole, size=Size(width=72)),
         "half the steps": replace(whole, steps=steps // 2),
         "twice the steps": replace(whole, steps=2 * steps),
+        "batches of twice the samples": replace(whole, batch_size=8),
     }
 
 
@@ -62,7 +63,7 @@ def main() -> None:
         folder = arguments.out / name.replace(" ", "-")
         run = Run(folder, recipe, device)
         if run.step < recipe.steps:
-            run.train([arguments.songs])
+            run.train(rendered_songs([arguments.songs]))
         n_parameters = export(folder / "checkpoint.pt", folder / "weights.safetensors")
         rows = evaluate(folder / "weights.safetensors", arguments.held)
         cells = [

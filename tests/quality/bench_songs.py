@@ -19,6 +19,7 @@ from typing import Any
 
 import soundfile
 
+from pipeline.instrument_families import family_of_program
 from quality.metrics import STEMS, Notes, note_array
 
 OWN_SONGS = Path(__file__).with_name("songs")
@@ -45,6 +46,7 @@ class Song:
         velocities: whether the true velocities mean something.
         stems: audio file of each true stem; none where there is only a mix.
         mix: audio file of the mix; None where it is the sum of the stems.
+        families: note arrays of pitched notes by their instrument's family; empty where programs are not known.
         sounds: name of what it was rendered with; empty where that is not known.
     """
 
@@ -57,6 +59,7 @@ class Song:
     velocities: bool
     stems: Mapping[str, Path]
     mix: Path | None
+    families: Mapping[str, Notes]
     sounds: str = ""
 
     @property
@@ -95,7 +98,7 @@ def load_song(path: Path) -> Song:
         BenchError: it is not as the module says, or its audio is missing.
     """
     set_name, name = path.parts[-3:-1]
-    meta, true = _read_notes(path, velocity_scale=1.0)
+    meta, true, families = _read_notes(path, velocity_scale=1.0)
     stems = {file.stem: file for file in sorted((path.parent / "stems").glob("*")) if file.suffix in _SUFFIXES}
     mixes = [file for file in (path.with_name(f"mix{suffix}") for suffix in _SUFFIXES) if file.exists()]
     unknown = set(stems) - set(STEMS)
@@ -118,13 +121,14 @@ def load_song(path: Path) -> Song:
         velocities=bool(meta.get("velocity_valid", False)),
         stems=stems,
         mix=mixes[0] if mixes else None,
+        families=families,
         sounds=str(meta.get("soundfont_mode", "")),
     )
 
 
 def demo_song() -> Song:
     """The service's demo song: a mix without its stems, and velocities written as 0-1."""
-    meta, true = _read_notes(DEMO_SONG, velocity_scale=127.0)
+    meta, true, families = _read_notes(DEMO_SONG, velocity_scale=127.0)
     return Song(
         "own",
         "harbour-lights",
@@ -135,6 +139,7 @@ def demo_song() -> Song:
         velocities=True,
         stems={},
         mix=DEMO_SONG.with_name("harbour-lights.ogg"),
+        families=families,
         sounds="fluid",
     )
 
@@ -144,13 +149,15 @@ def stem_of(instrument: Mapping[str, Any]) -> str:
     return "drums" if instrument.get("is_drum") else str(instrument["stem"])
 
 
-def _read_notes(path: Path, *, velocity_scale: float) -> tuple[dict[str, Any], dict[str, Notes]]:
+def _read_notes(path: Path, *, velocity_scale: float) -> tuple[dict[str, Any], dict[str, Notes], dict[str, Notes]]:
+    """What is said about a song, its notes by stem, and those of pitched instruments by family."""
     by_stem: dict[str, list[tuple[float, float, float, float]]] = {}
+    by_family: dict[str, list[tuple[float, float, float, float]]] = {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         meta = dict(content["meta"])
         for instrument in content["instruments"]:
-            by_stem.setdefault(stem_of(instrument), []).extend(
+            notes = [
                 (
                     float(n["start"]),
                     float(n["end"]),
@@ -158,7 +165,10 @@ def _read_notes(path: Path, *, velocity_scale: float) -> tuple[dict[str, Any], d
                     velocity_scale * float(n.get("velocity", _UNKNOWN_VELOCITY)),
                 )
                 for n in instrument["notes"]
-            )
+            ]
+            by_stem.setdefault(stem_of(instrument), []).extend(notes)
+            if not instrument.get("is_drum") and "program" in instrument:
+                by_family.setdefault(family_of_program(int(instrument["program"])), []).extend(notes)
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from None
     except json.JSONDecodeError as error:
@@ -170,7 +180,8 @@ def _read_notes(path: Path, *, velocity_scale: float) -> tuple[dict[str, Any], d
     unknown = set(by_stem) - set(STEMS)
     if unknown:
         raise BenchError(f"{path}: stems are called {', '.join(STEMS)}, not {', '.join(sorted(unknown))}")
-    return meta, {stem: note_array(notes) for stem, notes in by_stem.items()}
+    true, families = ({name: note_array(notes) for name, notes in grouped.items()} for grouped in (by_stem, by_family))
+    return meta, true, families
 
 
 def _duration_s(path: Path) -> float:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio.decode import decode
 from pipeline.audio.source import AudioSource
+from pipeline.instrument_families import family_of_program
 from pipeline.models.store import ModelStore, default_root
 from pipeline.notes import Instrument
 from pipeline.song import SongPipeline
@@ -56,6 +57,17 @@ class Heard:
                 (note.start_s, note.end_s, note.pitch, 127 * note.velocity) for note in found.notes
             )
         return {stem: note_array(notes) for stem, notes in by_stem.items()}
+
+    @property
+    def families(self) -> dict[str, Notes]:
+        """Note arrays of pitched notes by their instrument's family."""
+        by_family: dict[str, list[tuple[float, float, float, float]]] = {}
+        for found in self.instruments:
+            if not found.is_drum:
+                by_family.setdefault(family_of_program(found.program), []).extend(
+                    (note.start_s, note.end_s, note.pitch, 127 * note.velocity) for note in found.notes
+                )
+        return {family: note_array(notes) for family, notes in by_family.items()}
 
 
 class Listener:

@@ -21,7 +21,7 @@ from pipeline.models.catalogue import CATALOGUE
 from pipeline.transcription.choices import AUTO, TRANSCRIBERS
 from quality.bench_songs import OWN_SONGS, BenchError, Song, load_bench
 from quality.listening import SEPARATED, Heard, Listener
-from quality.metrics import absent_stem_rates, score_song
+from quality.metrics import absent_stem_rates, instrument_share, score_song
 from quality.quality_table import (
     PROTOCOLS,
     SongScores,
@@ -108,6 +108,8 @@ def _score(song: Song, protocol: str, heard: Heard) -> SongScores:
         families = {name: scores for name, scores in families.items() if name not in ("guitar", "piano", "other")}
     absent = {}
     if song.complete:
+        if song.families and "all pitched" in families:
+            families["all pitched"] |= instrument_share(song.families, heard.families)
         absent = absent_stem_rates(song.true, notes, listened=heard.listened, duration_s=song.duration_s)
     return SongScores(
         song.set_name,

@@ -33,6 +33,10 @@ notes of one pitch that start within 30 ms are one note, on both sides (:func:`w
 unison are one note to whoever hears only their pitch.  mir_eval has no such rule: without it unisons in the truth can
 not all be found.
 
+Instruments (:func:`instrument_share`): *family*, of the pitched notes that the onset condition matches, the share whose
+instrument is of the family (:mod:`pipeline.instrument_families`, by General MIDI program) of one that truly plays that
+pitch then.
+
 Velocity r needs no calibration of the velocities, where mir_eval's ``transcription_velocity`` fits a line and counts a
 note only if its velocity is near it: there a wrong velocity costs a note, here the two are told apart.
 
@@ -195,6 +199,34 @@ def score_song(
             sides = [without_unisons(side) for side in sides]
         scores[family] = score_notes(*sides, velocities=velocities)
     return {family: of_family for family, of_family in scores.items() if of_family}
+
+
+def instrument_share(true: Mapping[str, Notes], found: Mapping[str, Notes]) -> Scores:
+    """Of pitched notes that were found, how many by an instrument of the right family.
+
+    Args:
+        true: note arrays by the family of the instruments that play them, drums left out.
+        found: note arrays by family.
+
+    Returns:
+        ``family``, 0-1; nothing where no note was found.
+    """
+    merged = [without_unisons(_merged(side, side)) for side in (true, found)]
+    pairs = _matched_notes(*merged, ends=False)
+    right = 0
+    for _, index in pairs:
+        onset_s, _, pitch, _ = merged[1][index]
+        right += bool(_playing(true, onset_s, pitch, ONSET_TOLERANCE_S) & _playing(found, onset_s, pitch, UNISON_S))
+    return {"family": right / len(pairs)} if pairs else {}
+
+
+def _playing(families: Mapping[str, Notes], onset_s: float, pitch: float, within_s: float) -> set[str]:
+    """The families of which an instrument starts that pitch about then."""
+    return {
+        family
+        for family, notes in families.items()
+        if ((np.round(notes[:, 2]) == round(pitch)) & (np.abs(notes[:, 0] - onset_s) <= within_s)).any()
+    }
 
 
 def absent_stem_rates(

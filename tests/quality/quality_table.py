@@ -129,8 +129,8 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _pitched(sets: Mapping[str, Any], old: Mapping[str, Any], peers: Sequence[Any]) -> str:
-    head = ("set", "family", "songs", "onset F", "P", "R", "onset+offset F", "velocity r", "before", "peers")
-    columns = ("onset_f", "onset_precision", "onset_recall", "onset_offset_f", "velocity_r")
+    head = ("set", "family", "songs", "onset F", "P", "R", "onset+offset F", "velocity r", "family", "before", "peers")
+    columns = ("onset_f", "onset_precision", "onset_recall", "onset_offset_f", "velocity_r", "family")
     rows = []
     for name, figures in sets.items():
         shown: list[Scores] = []

@@ -10,6 +10,7 @@ from quality.metrics import (
     DRUM_CLASSES,
     Notes,
     absent_stem_rates,
+    instrument_share,
     mean_scores,
     note_array,
     score_drums,
@@ -182,3 +183,16 @@ def test_note_arrays_are_sorted_and_no_note_is_empty():
     array = note_array([(2.0, 1.0, 60, 1), (1.0, 1.5, 61, 2)])
     assert array[:, 2].tolist() == [61, 60]
     assert math.isclose(array[1, 1], 2.01)
+
+
+def test_the_instrument_of_a_note_is_right_if_one_of_its_family_plays_it():
+    true = {
+        "piano": notes((0.0, 1.0, 60), (1.0, 2.0, 62), (2.0, 3.0, 64)),
+        "strings": notes((0.01, 1.0, 60), (3.0, 4.0, 65), (4.0, 5.0, 67)),
+    }
+    found = {
+        "strings": notes((0.02, 1.0, 60), (1.0, 2.0, 62), (3.0, 4.0, 65)),  # right: the strings double the piano
+        "piano": notes((2.0, 3.0, 64), (6.0, 7.0, 70)),  # the second is nobody's, and does not count
+    }
+    assert instrument_share(true, found) == {"family": 3 / 4}
+    assert instrument_share(true, {"piano": notes((8.0, 9.0, 60))}) == {}

@@ -27,8 +27,8 @@ def test_tables_show_means_beside_the_last_figures_and_the_peers():
     row = next(line for line in text.splitlines() if "| bass" in line)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     chain = next(peer for peer in json.loads(PEERS.read_text(encoding="utf-8")) if peer["name"] == "chain")
-    assert cells[:9] == ["synth_gm", "bass", "2", ".600", ".600", ".400", ".300", "-", ".250 / .300"]
-    assert cells[9].startswith(f"chain .{1000 * chain['figures']['synth_gm']['bass']['onset_f']:.0f} / ")
+    assert cells[:10] == ["synth_gm", "bass", "2", ".600", ".600", ".400", ".300", "-", "-", ".250 / .300"]
+    assert cells[10].startswith(f"chain .{1000 * chain['figures']['synth_gm']['bass']['onset_f']:.0f} / ")
     assert "| synth_gm | 2.00   | 2.00   | 0.1000          | 0.2000" in text
     assert "true stems" not in text
 

@@ -1,5 +1,6 @@
 """The commands of RECIPE.md, from nothing to weights that are scored, on the smallest of everything."""
 
+import json
 import subprocess
 import sys
 
@@ -30,12 +31,22 @@ def test_from_nothing_to_scores(folder):
     assert "all parts as one" in done.stdout
 
 
+def test_two_processes_start_from_another_training_and_keep_one_checkpoint(folder):
+    first = run(folder, *TRAIN)
+    words = ("--steps", "3", "--batch", "2", "--processes", "2", "--start", "RUN/checkpoint.pt", "--device", "cpu")
+    done = run(folder, "train", "SONGS", "--out", "TEAM", *words)
+    assert (first.returncode, done.returncode) == (0, 0), done.stderr
+    assert [json.loads(line)["step"] for line in (folder / "TEAM" / "log.jsonl").read_text().splitlines()] == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (("render", "OTHER", "--count", "1"), "--soundfont"),
         (("train", "NOWHERE", "--out", "R", "--steps", "1"), "no rendered songs"),
         (("train", "SONGS", "--out", "R", "--steps", "0"), "--steps"),
+        (("train", "SONGS", "--out", "R", "--steps", "1", "--batch", "3", "--processes", "2"), "--batch 3"),
+        (("train", "SONGS", "--out", "R", "--steps", "1", "--start", "missing.pt"), "missing.pt"),
         (("export", "missing.pt", "w"), "missing.pt"),
         (("evaluate", "missing.safetensors", "SONGS"), "missing.safetensors"),
     ],

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.instrument_families import FAMILIES
-from pipeline.training.dataset import NO_FAMILY, Mixing, Samples
+from pipeline.training.dataset import NO_FAMILY, Mixing, Samples, rendered_songs
 from pipeline.training.export import export
 from pipeline.training.render import Job, render
 from pipeline.training.sounds.base import RATE_HZ
@@ -103,19 +103,19 @@ def test_a_batch_follows_from_its_number(songs):
 
 def test_training_that_goes_on_is_training_that_never_stopped(songs, tmp_path):
     whole = Run(tmp_path / "whole", recipe(10), torch.device("cpu"))
-    whole.train([songs])
+    whole.train(rendered_songs([songs]))
     # Longer from where its learning rate had not begun to fall
-    Run(tmp_path / "halves", recipe(5), torch.device("cpu")).train([songs])
+    Run(tmp_path / "halves", recipe(5), torch.device("cpu")).train(rendered_songs([songs]))
     second = Run(tmp_path / "halves", recipe(10), torch.device("cpu"))
     assert second.step == 4
-    second.train([songs])
+    second.train(rendered_songs([songs]))
     for name, value in whole.network.state_dict().items():
         assert torch.allclose(second.network.state_dict()[name].float(), value.float(), atol=1e-4), name
 
 
 def test_what_is_exported_is_what_was_learned(tone, tmp_path):
     run = Run(tmp_path / "run", recipe(4), torch.device("cpu"))
-    run.train([tone.parent])
+    run.train([tone])
     assert export(run.folder / "checkpoint.pt", tmp_path / "weights.safetensors") == sum(
         parameter.numel() for parameter in run.network.parameters()
     )
@@ -132,7 +132,7 @@ def test_what_is_exported_is_what_was_learned(tone, tmp_path):
 
 def test_training_learns(tone, tmp_path):
     run = Run(tmp_path / "run", replace(recipe(40), rate=0.05), torch.device("cpu"))
-    run.train([tone.parent])
+    run.train([tone])
     first, last = (json.loads(line)["loss"] for line in (run.folder / "log.jsonl").read_text().splitlines())
     assert last < 0.5 * first
 
