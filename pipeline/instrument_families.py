@@ -1,6 +1,6 @@
 """The families that instruments are told apart by, and the General MIDI programs that stand for them."""
 
-# In the order of the network's outputs: append, never reorder.
+# In the order of the network's outputs: weights are of this list and no other.
 FAMILIES = (
     "piano",
     "mallets",

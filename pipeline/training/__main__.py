@@ -17,7 +17,7 @@ from pipeline.training.render import Job, render
 from pipeline.training.separate import separate_songs
 from pipeline.training.sounds.collection import Sources
 from pipeline.training.team import together
-from pipeline.training.train import Recipe, train, weights_of
+from pipeline.training.train import Recipe, train, unfinished, weights_of
 from pipeline.transcription.note_network import Size
 
 
@@ -128,7 +128,7 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fall-share", type=float, default=Recipe.fall_share, help="of the steps: the rate falls")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--separated-share", type=float, default=0.0, help="of the samples; needs `separate`")
-    parser.add_argument("--sparse", action="store_true", help="one part at a time (for the ablation)")
+    parser.add_argument("--sparse", action="store_true", help="one part, or two of different songs (for the ablation)")
     parser.add_argument("--plain", action="store_true", help="no augmentation (for the ablation)")
     parser.add_argument("--width", type=int, default=Size.width, help="channels of the network")
     parser.add_argument("--harmonics", type=int, default=Size.harmonics, help="1: none stacked (for the ablation)")
@@ -151,6 +151,7 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
         songs, device = rendered_songs(arguments.songs), torch.device(arguments.device)
         if arguments.batch % arguments.processes:
             raise ValueError(f"--batch {arguments.batch} cannot be shared out among --processes {arguments.processes}")
+        unfinished(arguments.out, recipe, torch.device("cpu"))  # says in one line why it cannot go on
         together(partial(train, songs, arguments.out, recipe, device, start), arguments.processes)
 
     parser.set_defaults(run=run)

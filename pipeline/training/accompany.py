@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from pipeline.training.dataset import RenderedSong
+from pipeline.training.dataset import RenderedSong, rendered_songs
 from pipeline.training.drums.kits import RATE_HZ as DRUMS_RATE_HZ
 from pipeline.training.drums.render import Sources, dry_song
 from pipeline.training.effects import made_up_room, worn
@@ -21,8 +21,8 @@ _SEED = 1
 
 def accompany(folder: Path, drums: Sources) -> None:
     """Add drums to the songs of a folder that have none; can be stopped and run again."""
-    for path in sorted(folder.glob("[!.]*/song.json")):
-        song = RenderedSong.open(path.parent)
+    for path in rendered_songs([folder]):
+        song = RenderedSong.open(path)
         if song.has_drums():
             continue
         rng = np.random.default_rng((song.seed, _SEED))
@@ -32,6 +32,6 @@ def accompany(folder: Path, drums: Sources) -> None:
         samples = np.tile(samples, -(-n_samples // len(samples)))[:n_samples]
         samples = worn(samples, rng, made_up_room(rng))
         samples *= np.float32(_PEAK / (float(np.abs(samples).max()) + 1e-9))
-        unfinished = path.parent / f".drums.{os.getpid()}.npy"
+        unfinished = path / f".drums.{os.getpid()}.npy"
         np.save(unfinished, np.round(samples * 32767).astype(np.int16))
-        unfinished.rename(path.parent / "drums.npy")
+        unfinished.rename(path / "drums.npy")

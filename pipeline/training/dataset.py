@@ -73,6 +73,7 @@ class RenderedSong:
     folder: Path
     notes: NDArray[np.float32]
     families: tuple[int, ...]
+    roles: tuple[str, ...]
     seed: int
     beat_s: float
 
@@ -81,7 +82,8 @@ class RenderedSong:
         """Read what is small."""
         about = json.loads((folder / "song.json").read_text())
         families = tuple(FAMILIES.index(part["family"]) for part in about["parts"])
-        return cls(folder, np.load(folder / "notes.npy"), families, about["seed"], about["beat_s"])
+        roles = tuple(part["role"] for part in about["parts"])
+        return cls(folder, np.load(folder / "notes.npy"), families, roles, about["seed"], about["beat_s"])
 
     def audio(self) -> NDArray[np.int16]:
         """(n_parts, n_samples), left on disk."""
@@ -130,6 +132,8 @@ class Samples:
         self._songs = [RenderedSong.open(folder) for folder in folders]
         self._separated = [song for song in self._songs if song.is_separated()]
         self._drummed = {song.folder for song in self._songs if song.has_drums()}
+        if mixing.separated_share and not self._separated:
+            raise ValueError("no separated songs: run `python -m pipeline.training separate` first")
         self._mixing = mixing
         self._batch_size = batch_size
         self._seed = seed
@@ -192,7 +196,8 @@ class Samples:
         song = self._separated[rng.integers(len(self._separated))]
         audio = song.separated()
         first = int(rng.integers(0, audio.shape[1] - n_source))
-        is_bass = np.array(song.families) == FAMILIES.index("bass")
+        # Whatever plays the bass line, separation takes it for the bass
+        is_bass = (np.array(song.families) == FAMILIES.index("bass")) | (np.array(song.roles) == "bass")
         kind = rng.choice(["bass", "rest", "all"], p=[0.25, 0.5, 0.25])
         stems = {"bass": ("bass",), "rest": ("other", "vocals"), "all": ("bass", "other", "vocals")}[kind]
         rows = [SEPARATED_STEMS.index(stem) for stem in stems]
@@ -242,11 +247,12 @@ class _Targets:
                 continue
             first, last = max(0, round(start)), min(n_steps, max(round(end), round(start) + 2))
             self._sounding[first:last, key] = 1
-            self._family[first // STEPS_PER_FRAME : -(-last // STEPS_PER_FRAME), key] = family
-            for step in range(max(0, int(start) - 1), min(n_steps, int(start) + 4)):
+            for step in range(max(0, int(start) - 2), min(n_steps, int(start) + 4)):
                 value = min(1.0, 1.25 - abs(step - start) / 2)
                 self._onset[step, key] = max(self._onset[step, key], value)
             frame = start * STEP_S / FRAME_S
+            # Where its velocity is, its family has to be as well
+            self._family[max(0, int(frame)) : -(-last // STEPS_PER_FRAME), key] = family
             for place in (int(frame), round(frame)):
                 if 0 <= place < len(self._velocity):
                     self._velocity[place, key] = note[4] / 127

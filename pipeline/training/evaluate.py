@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.instrument_families import FAMILIES
-from pipeline.training.dataset import RenderedSong
+from pipeline.training.dataset import RenderedSong, rendered_songs
+from pipeline.transcription.dynamics import with_dynamics
 from pipeline.transcription.note_listening import NoteListener
-from pipeline.transcription.note_reading import ReadNote, read_notes, with_dynamics
+from pipeline.transcription.note_reading import ReadNote, read_notes
 
 _TOLERANCE_S = 0.05
 _CENTS = 50.0
@@ -34,8 +35,8 @@ def evaluate(weights: Path, songs: Path) -> dict[str, list[Scores]]:
     """Figures of every recording, by family of instruments, for all parts on their own, and for whole songs."""
     listener = NoteListener(weights)
     rows: dict[str, list[Scores]] = defaultdict(list)
-    for path in sorted(songs.glob("[!.]*/song.json")):
-        song = RenderedSong.open(path.parent)
+    for path in rendered_songs([songs]):
+        song = RenderedSong.open(path)
         audio = song.audio().astype(np.float32) / 32768
         for part, family in enumerate(song.families):
             found = with_dynamics(read_notes(listener.hear(audio[part])))

@@ -1,8 +1,8 @@
 """The optimiser of our networks: Muon for the convolutions, AdamW for everything else.
 
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024) turns the averaged gradient of a
-matrix into the nearest matrix that changes all directions alike.  After 400 batches from nothing the note network is
-where AdamW takes it in about 1000.
+matrix into the nearest matrix that changes all directions alike.  Of the note network after 400 batches from nothing,
+the same ones, the loss is 1.125 with it and 1.194 with AdamW alone.
 """
 
 from typing import Any
@@ -37,7 +37,8 @@ class Optimizer:
         """Follow the gradients that the network's parameters hold."""
         for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
             matrix.grad = None if kernel.grad is None else _rows(kernel.grad)
-        for optimizer, share in ((self._muon, 1.0), (self._adam, _ADAM_RATE)):
+        optimizers: tuple[tuple[torch.optim.Optimizer, float], ...] = ((self._muon, 1.0), (self._adam, _ADAM_RATE))
+        for optimizer, share in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
             optimizer.step()

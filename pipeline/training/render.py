@@ -83,7 +83,7 @@ def _render_song(job: Job, seed: int) -> None:
     }
     folder = _folder(job, seed)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    unfinished.mkdir()
+    unfinished.mkdir(exist_ok=True)
     np.save(unfinished / "audio.npy", audio)
     np.save(unfinished / "notes.npy", notes)
     (unfinished / "song.json").write_text(json.dumps(about))

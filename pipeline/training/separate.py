@@ -15,7 +15,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.song import SongPipeline
-from pipeline.training.dataset import SEPARATED_STEMS, RenderedSong
+from pipeline.training.dataset import SEPARATED_STEMS, RenderedSong, rendered_songs
 from pipeline.training.drums.separated import separating_pipeline
 from pipeline.training.sounds.base import RATE_HZ
 
@@ -23,17 +23,18 @@ MIX_RATE_HZ = 44_100
 _DRUMMED_SHARE = 0.85
 _QUIETEST_DB = -12.0
 _PEAK = 0.7
+_SEED = 2  # 1 is the drummer's
 
 
 def separate_songs(folder: Path, count: int) -> None:
-    """Separate the first ``count`` songs of a folder that are not yet; can be stopped and run again."""
+    """Separate ``count`` songs, spread evenly over a folder; those that are already stay as they are."""
+    songs = rendered_songs([folder])
     pipeline = separating_pipeline()
-    songs = sorted(path.parent for path in folder.glob("[!.]*/song.json"))[:count]
-    for path in songs:
+    for path in songs[:: max(len(songs) // count, 1)][:count]:
         song = RenderedSong.open(path)
         if song.is_separated():
             continue
-        rng = np.random.default_rng((song.seed, 1))
+        rng = np.random.default_rng((song.seed, _SEED))
         stems = _separated(pipeline, _mix(song, rng))
         unfinished = path / f".separated.{os.getpid()}.npy"
         np.save(unfinished, stems)

@@ -123,6 +123,8 @@ class Composer:
 
     def _sound(self, rng: np.random.Generator, families: tuple[str, ...]) -> Sound:
         having = [family for family in families if family in self._by_family]
+        if not having:
+            raise ValueError(f"no sound of {', '.join(families)}: give more soundfonts, libraries or --synthetic")
         choices = self._by_family[having[rng.integers(len(having))]]
         return choices[rng.integers(len(choices))]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as distributed
-from torch import nn
+from torch import multiprocessing, nn
 
 _PATIENCE = timedelta(hours=1)  # a process may be stopped for a while
 
@@ -36,7 +36,7 @@ class Team:
         joined = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(joined)
         joined /= self.size
-        pieces = joined.split([gradient.numel() for gradient in gradients])
+        pieces = torch.split(joined, [gradient.numel() for gradient in gradients])
         for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view_as(gradient))
 
@@ -52,7 +52,7 @@ def together(work: Callable[[Team], None], size: int) -> None:
         work(Team())
         return
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(_member, (work, size, Path(folder) / "meeting"), nprocs=size)  # type: ignore[no-untyped-call]
+        multiprocessing.spawn(_member, (work, size, Path(folder) / "meeting"), nprocs=size)  # type: ignore[attr-defined,no-untyped-call]
 
 
 def _member(place: int, work: Callable[[Team], None], size: int, meeting: Path) -> None:

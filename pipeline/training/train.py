@@ -101,13 +101,7 @@ class Run:
         return round(self.recipe.steps * (1 - self.recipe.fall_share))
 
     def _resume(self) -> None:
-        found = None
-        for name in ("steady.pt", "checkpoint.pt"):
-            path = self.folder / name
-            if path.exists():
-                state = torch.load(path, map_location=self.device, weights_only=True)
-                if name == "steady.pt" or state["steps"] == self.recipe.steps:
-                    found = state
+        found = unfinished(self.folder, self.recipe, self.device)
         if found is None:
             return
         self.network.load_state_dict(found["network"])
@@ -190,6 +184,30 @@ def train(
 ) -> None:
     """One process's part of a :class:`Run`, from where it was stopped to its end."""
     Run(out, recipe, device, start, team).train(folders)
+
+
+def unfinished(folder: Path, recipe: Recipe, device: torch.device) -> dict[str, Any] | None:
+    """What a training in a folder has come to, if there is one.
+
+    Raises:
+        ValueError: it was begun with another recipe, but for its steps, or has taken more than those already.
+    """
+    found: dict[str, Any] | None = None
+    for name in ("steady.pt", "checkpoint.pt"):
+        path = folder / name
+        if path.exists():
+            state = torch.load(path, map_location=device, weights_only=True)
+            if name == "steady.pt" or state["steps"] == recipe.steps:
+                found = state
+    if found is None:
+        return None
+    begun, now = json.loads(found["recipe"]), json.loads(json.dumps(asdict(recipe)))
+    other = [name for name in now if name != "steps" and begun.get(name) != now[name]]
+    if other:
+        raise ValueError(f"{folder}: the training there was begun with another {', '.join(other)}")
+    if found["step"] > recipe.steps:
+        raise ValueError(f"{folder}: the training there has taken {found['step']} steps already")
+    return found
 
 
 def weights_of(checkpoint: Path) -> Weights:

@@ -52,12 +52,12 @@ class BassTranscriber:
 
     Args:
         pitch_network: swift-f0; may be shared with other transcribers.
-        polyphonic: takes over where the stem is plainly not one voice.
+        several: takes over where the stem is plainly not one voice.
     """
 
-    def __init__(self, pitch_network: PitchNetwork, polyphonic: "Transcriber") -> None:
+    def __init__(self, pitch_network: PitchNetwork, several: "Transcriber") -> None:
         self._pitch_network = pitch_network
-        self._polyphonic = polyphonic
+        self._several = several
 
     def transcribe(self, samples: FloatArray, rate_hz: int, on_progress: OnProgress = unheard) -> list[Note]:
         """Notes by onset, one at a time; each starts when it becomes audible and ends when it is let go.
@@ -75,7 +75,7 @@ class BassTranscriber:
         heard = evidence(features, part(on_progress, _FEATURES_SHARE, _FEATURES_SHARE + _NETWORK_SHARE))
         rest = part(on_progress, _FEATURES_SHARE + _NETWORK_SHARE, 1.0)
         if not one_voice(features, heard):
-            return self._polyphonic.transcribe(samples, rate_hz, rest)
+            return self._several.transcribe(samples, rate_hz, rest)
         notes = line(heard, rest)
         on_progress(1.0)
         sure = [track.confidence >= LEAST_VOICED for track in tracks]

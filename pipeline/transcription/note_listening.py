@@ -15,7 +15,6 @@ from pipeline.instrument_families import FAMILIES
 from pipeline.progress import OnProgress, part, unheard
 from pipeline.transcription.note_network import (
     FRAME_SAMPLES,
-    HARMONICS,
     STEPS_PER_FRAME,
     Heard,
     NoteNetwork,
@@ -91,13 +90,17 @@ class NoteListener:
     def __init__(self, weights: Path = WEIGHTS_PATH, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
         with safe_open(weights, framework="pt") as file:
-            size = Size(**{name: int(value) for name, value in file.metadata().items() if name in Size.__annotations__})
+            size = Size(
+                **{name: int(value) for name, value in (file.metadata() or {}).items() if name in Size.__annotations__}
+            )
             network = NoteNetwork(size)
             weights_by_name = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         # What counted the batches of training is all that may be missing
-        missing = network.load_state_dict(weights_by_name, strict=False).missing_keys
-        if wrong := [name for name in missing if not name.endswith("num_batches_tracked")]:
-            raise ValueError(f"{weights}: lacks {wrong[0]}; it is not of this network")
+        counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
+        try:
+            network.load_state_dict(counts | weights_by_name)
+        except RuntimeError as error:
+            raise ValueError(f"{weights}: it is not of this network: {error}") from None
         _fuse(network.eval())
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batch = _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
@@ -139,7 +142,7 @@ class NoteListener:
             window = _window(samples, start - _MARGIN_FRAMES, inside + 2 * _MARGIN_FRAMES)
             if np.abs(window).max(initial=0.0) >= 10 ** (SILENCE_DBFS / 20):
                 waiting.append((start, window * factor))
-            if waiting and (len(waiting) == self._batch or done == len(starts)):
+            if waiting and (len(waiting) >= self._batch or done == len(starts)):
                 self._take(waiting, evidence, part(tell, (done - 1) / len(starts), done / len(starts)))
                 waiting.clear()
         on_progress(1.0)
@@ -167,7 +170,7 @@ class NoteListener:
         if n_windows == 1:
             raise OutOfMemory("The device has not enough free memory to hear notes. Stop what else uses it.")
         torch.cuda.empty_cache()
-        self._batch = n_windows // 2
+        self._batch = min(self._batch, n_windows // 2)  # another thread may have come to less
 
     def _run(self, windows: FloatArray, on_progress: OnProgress) -> tuple[Heard, Tensor]:
         """What is heard in windows, (n_windows, n_samples), and the contours, (n_windows, n_frames, 264)."""
@@ -178,7 +181,7 @@ class NoteListener:
             values = self._network.halfway(stack)
             on_progress(_HALFWAY_SHARE)
             heard = self._network.judged(values)
-            harmonics = HARMONICS[: self._network.size.harmonics]
+            harmonics = self._network.harmonics
             long = [(1 + STEPS_PER_FRAME) * harmonics.index(partial) for partial in _FOLLOWED if partial in harmonics]
             contour = stack[:, long].mean(dim=1).cpu()
             return Heard(

@@ -99,9 +99,9 @@ class NoteNetwork(nn.Module):
         self.size = size or Size()
         self.long = LogSpectra(LONG_WINDOW, FRAME_SAMPLES, _OCTAVES_ABOVE)
         self.short = LogSpectra(SHORT_WINDOW, HOP, _OCTAVES_ABOVE)
-        harmonics = HARMONICS[: self.size.harmonics] if self.size.harmonics > 1 else (1,)
-        self._shifts = tuple(round(BINS_PER_OCTAVE * math.log2(harmonic)) for harmonic in harmonics)
-        inputs = (1 + STEPS_PER_FRAME) * len(harmonics)
+        self.harmonics = HARMONICS[: self.size.harmonics] if self.size.harmonics > 1 else (1,)
+        self._shifts = tuple(round(BINS_PER_OCTAVE * math.log2(harmonic)) for harmonic in self.harmonics)
+        inputs = (1 + STEPS_PER_FRAME) * len(self.harmonics)
         width = self.size.width
         self.first = _layer(inputs, self.size.first, (3, 5), (1, 2))
         self.to_pitches = _layer(self.size.first, width, (1, 5), (0, 1), stride=(1, 3))

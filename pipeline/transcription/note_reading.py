@@ -1,7 +1,6 @@
 """Notes out of what the note network says: where they start and end, how hard they were struck, and by what family."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.ndimage
@@ -17,8 +16,6 @@ FloatArray = NDArray[np.float32]
 
 _LEAST_VELOCITY = 1 / 127
 _ATTACK_FRAMES = 6
-_FEWEST_FOR_A_LINE = 8
-_VELOCITY_PER_LEVEL = 2.0  # of 100 dB
 _FIRST_HELD_STEP = 2  # of a note, from which on its key may be let go
 # Bends.  A neighbour a semitone away has to be 6 dB louder than the note itself to be taken for it, one two semitones
 # away 24 dB; further than that no string is bent.
@@ -32,9 +29,9 @@ class ReadingSettings:
     """How notes are read.
 
     Attributes:
-        least_onset: how likely a note must be to be one, 0-1; it is its confidence.  Of six rendered songs after
-            separation, bass left out, onset F and onset+offset F are .728 and .354 at .4, .730 and .366 at .5, .720 and
-            .372 at .6.
+        least_onset: how likely a note must be to be one, 0-1; it is its confidence.  Of twelve songs after separation,
+            other and vocals together, onset F and onset+offset F are .665 and .364 at .3, .669 and .371 at .4, .659 and
+            .371 at .5; of guitars alone .888, .911 and .921, of other alone .647, .650 and .641.
         apart_steps: an onset is the likeliest within so many steps to either side.
         held_bias: added to the logits of a held key; above 0 notes are longer.
         let_go: a key is up for good when the logits against it have come to this since they last spoke for it.
@@ -42,7 +39,7 @@ class ReadingSettings:
         family_s: how much of a note tells its family.
     """
 
-    least_onset: float = 0.5
+    least_onset: float = 0.4
     apart_steps: int = 3
     held_bias: float = 0.0
     let_go: float = 20.0
@@ -170,28 +167,6 @@ def _level(evidence: NoteEvidence, column: int, frame: int) -> float:
     """The highest level of the pitch about a tenth of a second after a frame; the long window sees it before that."""
     bins = slice(BENDS_PER_SEMITONE * column, BENDS_PER_SEMITONE * (column + 1))
     return float(evidence.contour[max(frame - 1, 0) : frame + _ATTACK_FRAMES, bins].max())
-
-
-def with_dynamics(notes: Sequence[ReadNote]) -> list[ReadNote]:
-    """The notes of a stem, their velocities by the network and by how loud each is beside the others.
-
-    The network's own velocities tell instruments and registers apart better than strokes.  So what a note's level lies
-    above the line that levels follow over the pitch is added to them.  Correlation with the true velocities, mean over
-    26 parts of rendered songs that nothing was trained on: the network alone .265, levels alone .280, above the line
-    .397; the network and what is above the line, weighed 1 and 2 against it, .407, .417.
-    """
-    if len(notes) < _FEWEST_FOR_A_LINE:
-        return list(notes)
-    pitches = np.array([read.note.pitch for read in notes], dtype=np.float64)
-    levels = np.array([read.level for read in notes])
-    from_middle = pitches - pitches.mean()
-    slope = float(from_middle @ levels) / max(float(from_middle @ from_middle), 1.0)
-    louder = levels - levels.mean() - slope * from_middle
-    velocities = np.clip([read.note.velocity for read in notes] + _VELOCITY_PER_LEVEL * louder, _LEAST_VELOCITY, 1.0)
-    return [
-        replace(read, note=replace(read.note, velocity=velocity))
-        for read, velocity in zip(notes, velocities.tolist(), strict=True)
-    ]
 
 
 def _bends(evidence: NoteEvidence, column: int, start_s: float, end_s: float) -> tuple[int, ...]:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
+from pipeline.transcription.dynamics import with_dynamics
 from pipeline.transcription.note_listening import INSIDE_FRAMES, NoteListener, frame_count, gain_for
 from pipeline.transcription.note_network import FRAME_S
-from pipeline.transcription.note_reading import ReadingSettings, ReadNote, read_notes, with_dynamics
+from pipeline.transcription.note_reading import ReadingSettings, ReadNote, read_notes
 from pipeline.transcription.spectrum import RATE_HZ
 
 FloatArray = NDArray[np.float32]

@@ -23,7 +23,6 @@ from pipeline.transcription.choices import AUTO, BASIC_PITCH, check_transcriber
 from pipeline.transcription.phantoms import Presence, presences
 from pipeline.transcription.pitch_track import PitchNetwork
 from pipeline.transcription.players import INSTRUMENTS, Ensemble, players
-from pipeline.transcription.polyphonic import BASS, GUITAR, PIANO, VOCALS, DecodingSettings, PolyphonicTranscriber
 from pipeline.transcription.silence import Audibility
 from pipeline.transcription.vocals import VocalsTranscriber
 
@@ -94,10 +93,6 @@ def _basic_pitch(networks: Networks) -> Transcriber:
     return BasicPitchTranscriber(networks.basic_pitch)
 
 
-def _polyphonic(settings: DecodingSettings) -> Callable[[Networks], Transcriber]:
-    return lambda networks: PolyphonicTranscriber(networks.basic_pitch, settings)
-
-
 def _notes(networks: Networks) -> FamilyTranscriber:
     from pipeline.transcription.note_transcriber import NoteTranscriber  # imports torch
 
@@ -111,11 +106,11 @@ def _drums(networks: Networks) -> Transcriber:
 
 
 def _bass(networks: Networks) -> Transcriber:
-    return BassTranscriber(networks.pitch, PolyphonicTranscriber(networks.basic_pitch, BASS))
+    return BassTranscriber(networks.pitch, _notes(networks))
 
 
 def _vocals(networks: Networks) -> Transcriber:
-    return VocalsTranscriber(networks.pitch, networks.basic_pitch, PolyphonicTranscriber(networks.basic_pitch, VOCALS))
+    return VocalsTranscriber(networks.pitch, networks.basic_pitch, _notes(networks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +137,8 @@ ROUTES: dict[str, Route] = {
     "drums": Route(_drums, "Drums", 0, is_drum=True),
     "bass": Route(_bass, "Electric Bass (finger)", 33),
     "vocals": Route(_vocals, "Voice Oohs", 53),
-    # Our note network hears these two less well than Basic Pitch's with what judges its notes: true stems, onset F and
-    # onset+offset F, guitar_real .764 / .321 against .853 / .344, piano_semireal .938 / .699 against .961 / .883.
-    "guitar": Route(_polyphonic(GUITAR), "Electric Guitar (clean)", 27),
-    "piano": Route(_polyphonic(PIANO), "Acoustic Grand Piano", 0),
+    "guitar": Route(_notes, "Electric Guitar (clean)", 27, ensemble=Ensemble(("guitar", "distorted guitar"))),
+    "piano": Route(_notes, "Acoustic Grand Piano", 0, ensemble=Ensemble(("piano",))),
 }
 # "other", a whole mix, stems yet unknown: whoever is heard, or a neutral keyboard where nobody is told from others
 ANY_OTHER = Route(_notes, "Electric Piano 1", 4, ensemble=Ensemble())

@@ -2,22 +2,25 @@
 
 Pitch comes from swift-f0, notes from :mod:`pipeline.transcription.note_segmentation`, whose network was fitted with the
 code of ``tests/quality/tune_vocals.py`` on a synthetic singer; no recorded singing went into it.  A stem that is
-plainly more than one voice goes to the polyphonic transcriber instead.
+plainly more than one voice goes to another transcriber instead.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
-from pipeline.transcription.basic_pitch import RATE_HZ, Activations, BasicPitchNetwork, frame_times_s
+from pipeline.transcription.basic_pitch import Activations, BasicPitchNetwork, frame_times_s
 from pipeline.transcription.bends import bends
 from pipeline.transcription.note_decoding import LOWEST_PITCH, N_PITCHES
 from pipeline.transcription.note_segmentation import Segment, opinion, segments, tuning
 from pipeline.transcription.pitch_track import PitchNetwork, PitchTrack
-from pipeline.transcription.polyphonic import PolyphonicTranscriber
 from pipeline.transcription.singing_features import FRAMES_PER_S, VOICED, Voice, listen
+
+if TYPE_CHECKING:  # routing imports this module
+    from pipeline.transcription.routing import Transcriber
 
 SOUNDING = 0.4  # note activation from which Basic Pitch hears a note
 # What one voice makes Basic Pitch hear besides its own pitch: neighbours, and the harmonics up to the sixth.
@@ -40,13 +43,13 @@ class VocalsTranscriber:
     Args:
         pitch: follows the voice.
         network: Basic Pitch's, whose activations are heard as well; may be shared with other transcribers.
-        polyphonic: writes down stems that are more than one voice.
+        several: writes down stems that are more than one voice.
     """
 
-    def __init__(self, pitch: PitchNetwork, network: BasicPitchNetwork, polyphonic: PolyphonicTranscriber) -> None:
+    def __init__(self, pitch: PitchNetwork, network: BasicPitchNetwork, several: "Transcriber") -> None:
         self._pitch = pitch
         self._network = network
-        self._polyphonic = polyphonic
+        self._several = several
 
     def transcribe(self, samples: NDArray[np.float32], rate_hz: int, on_progress: OnProgress = unheard) -> list[Note]:
         """Notes by onset; of one voice they do not overlap.  The same samples give the same notes.
@@ -62,8 +65,7 @@ class VocalsTranscriber:
         track = self._pitch.track(samples, rate_hz, part(on_progress, 0.0, _PITCH_SHARE))
         heard = self._network.activations(samples, rate_hz, part(on_progress, _PITCH_SHARE, _NETWORK_SHARE))
         if other_voices(track, heard) > OTHER_VOICES:
-            resampled = np.asarray(soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ"), dtype=np.float32)
-            return self._polyphonic.notes(resampled, heard, part(on_progress, _NETWORK_SHARE, 1.0))
+            return self._several.transcribe(samples, rate_hz, part(on_progress, _NETWORK_SHARE, 1.0))
         voice = listen(samples, rate_hz, track, heard, part(on_progress, _NETWORK_SHARE, _LISTENING_SHARE))
         heard_notes = opinion(voice.features, on_progress=part(on_progress, _LISTENING_SHARE, _OPINION_SHARE))
         found = segments(voice, heard_notes, part(on_progress, _OPINION_SHARE, 1.0))

@@ -56,6 +56,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     wanted = arguments.only.split(",") if arguments.only else None
+    if unknown := set(wanted or ()) - set(variants(arguments.steps)):
+        parser.error(f"--only: no row is called {', '.join(sorted(unknown))}")
+    songs, _ = rendered_songs([arguments.songs]), rendered_songs([arguments.held])
     print("| training | parameters | each part alone | all parts as one |\n|---|---|---|---|", flush=True)
     for name, recipe in variants(arguments.steps).items():
         if wanted is not None and name not in wanted:
@@ -63,7 +66,7 @@ def main() -> None:
         folder = arguments.out / name.replace(" ", "-")
         run = Run(folder, recipe, device)
         if run.step < recipe.steps:
-            run.train(rendered_songs([arguments.songs]))
+            run.train(songs)
         n_parameters = export(folder / "checkpoint.pt", folder / "weights.safetensors")
         rows = evaluate(folder / "weights.safetensors", arguments.held)
         cells = [

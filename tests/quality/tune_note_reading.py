@@ -21,7 +21,7 @@ from pipeline.training.evaluate import scored
 from pipeline.transcription.note_listening import WEIGHTS_PATH, NoteListener
 from pipeline.transcription.note_reading import ReadingSettings, read_notes
 
-LEAST_ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+LEAST_ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
 HELD_BIASES = (-0.5, 0.0, 0.5, 1.0)
 
 

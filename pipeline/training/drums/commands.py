@@ -8,7 +8,6 @@ import torch
 from pipeline.separation.device import DEVICES, choose_device
 from pipeline.training.drums.corpus import Plan, render_corpus
 from pipeline.training.drums.dataset import Songs
-from pipeline.training.drums.evaluate import THRESHOLDS, evaluate, table
 from pipeline.training.drums.export import export, fused
 from pipeline.training.drums.kits import HYDROGEN_FOLDERS
 from pipeline.training.drums.render import read_songs
@@ -78,7 +77,9 @@ def _render(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    paths = [path for path in sorted(arguments.corpus.glob("*.npz")) if not path.name.startswith("held-out")]
+    paths = [path for path in sorted(arguments.corpus.glob("[!.]*.npz")) if not path.name.startswith("held-out")]
+    if not paths:
+        raise ValueError(f"{arguments.corpus}: no performances: run `python -m pipeline.training drums render` first")
     weights = [_SEPARATED_WEIGHT if path.name.startswith("separated") else 1.0 for path in paths]
     recipe = Recipe(steps=arguments.steps, seed=arguments.seed)
     Run(arguments.checkpoint, recipe, choose_device(arguments.device)).train(Songs(paths, weights))
@@ -91,6 +92,9 @@ def _trained(checkpoint: Path) -> DrumNetwork:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    # Needs the extra "training"
+    from pipeline.training.drums.evaluate import THRESHOLDS, evaluate, table
+
     network = fused(_trained(arguments.checkpoint)) if arguments.checkpoint else load_network(torch.device("cpu"))
     sets = {path.stem: list(read_songs(path)) for path in sorted(arguments.corpus.glob("held-out-*.npz"))}
     scores = {name: evaluate(network, songs, THRESHOLDS) for name, songs in sets.items()}

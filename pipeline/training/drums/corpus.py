@@ -35,7 +35,7 @@ class Plan:
         folder: of the corpus.
         composed: files of composed performances.
         human: files of real drummers' performances; none without ``groove_midi``.
-        separated: files of separated ones; a sixth as many are held out.
+        separated: files of separated ones; one more is held out.
         groove_midi: the unpacked Groove MIDI dataset, with its ``info.csv``.
         pieces: a folder of POP909's MIDI files.
         libraries: folders by the names that sample_libraries.py knows.

@@ -148,7 +148,7 @@ def render_song(sources: Sources, seed: int) -> Song:
 
 def write_songs(path: Path, songs: Sequence[Song]) -> None:
     """One file of many songs; appears only when it is whole."""
-    parts = path.with_suffix(".part.npz")
+    parts = path.with_name(f".{path.name}")
     np.savez(
         parts,
         levels=np.concatenate([song.levels for song in songs]),

@@ -32,10 +32,12 @@ def sing_songs(out: Path, count: int, first_seed: int) -> None:
         samples = worn(samples, rng, made_up_room(rng))
         samples *= np.float32(_PEAK / (float(np.abs(samples).max()) + 1e-9))
         rows = [
-            (0, note.start_s, note.end_s, note.pitch, _velocity(note.level_db)) for note in notes if note.end_s < SONG_S
+            (0, note.truth_start_s, note.truth_end_s, note.pitch, _velocity(note.level_db))
+            for note in notes
+            if note.truth_end_s < SONG_S
         ]
         unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-        unfinished.mkdir()
+        unfinished.mkdir(exist_ok=True)
         np.save(unfinished / "audio.npy", np.round(samples * 32767).astype(np.int16)[None])
         np.save(unfinished / "notes.npy", np.array(rows, dtype=np.float32).reshape(-1, 5))
         part = {"role": "sung", "family": "voice", "sound": "espeak"}

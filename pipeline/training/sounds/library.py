@@ -57,7 +57,7 @@ _FAMILIES: tuple[tuple[str, str | None], ...] = (
     # Parts of other files, and articulations that are no plain notes.
     (r"\bmap\b|mappings|things|controls|bearcussion|squynth", None),
     (
-        r"harmonic|trem|trill|slide|sliding|scrape|mute|release|legato|glis|squeal|bend\b|growls?\b|flutter|chord|phrase",
+        r"harmonic(?!a)|trem|trill|slide|sliding|scrape|mute|release|legato|glis|squeal|bend\b|growls?\b|flutter|\bchords?\b|phrase",
         None,
     ),
     (r"distort|overdrive|high.?gain|metal", "distorted guitar"),
@@ -69,8 +69,8 @@ _FAMILIES: tuple[tuple[str, str | None], ...] = (
     (r"organ\b|accordion|saxcordion|harmonica|harmonium|bandoneon|drawbar", "organ"),
     (r"meatbass.*arco|double.?bass.*arco|contrabass.*(arco|sus)", "strings"),
     (r"bass(?!oon)", "bass"),
-    (r"guitar|banjo|ganjo|ukulele|mandolin|sitar|koto|harp\b|shamisen|\blute\b", "guitar"),
-    (r"violin|viola|cello|strings?\b|ensemble|fiddle|pizz", "strings"),
+    (r"guitar|banjo|ganjo|ukulele|mandolin|sitar|koto|shamisen|\blute\b", "guitar"),
+    (r"violin|viola|cello|strings?\b|ensemble|fiddle|pizz|harp\b", "strings"),
     (r"choir|voice|vox|aah|ooh|vocal", "voice"),
     (r"trumpet|trombone|tuba|horn|brass|cornet|euphonium", "brass"),
     (

@@ -12,7 +12,7 @@ from pipeline.instrument_families import family_of_program
 from pipeline.training.sounds.base import END_LEVEL, ONSET_LEVEL, RATE_HZ, Performance, Played
 
 # Sound effects, unpitched percussion and hits: no pitch that could be written down.
-UNPITCHED = frozenset({55, 97, 99, 101, 102, 103, 113, *range(115, 128)})
+UNPITCHED = frozenset({47, 55, 97, 99, 101, 102, 103, 113, *range(115, 128)})
 _HELD_PROGRAMS = frozenset({*range(16, 24), 38, 39, *range(40, 45), *range(48, 55), *range(56, 97), 100, 109, 110, 111})
 _KEYS = {
     "piano": (28, 100),
@@ -125,13 +125,18 @@ class SoundfontSound:
         """See :class:`pipeline.training.sounds.base.Sound`."""
         vibrato = int(rng.choice([0, 0, 20, 50])) if self.held else 0
         cents = float(rng.uniform(-_MOST_DETUNED_CENTS, _MOST_DETUNED_CENTS))
-        events, ends_s = [], []
-        for note in notes:
+        events: list[tuple[float, int, int, int]] = []
+        ends_s = [0.0] * len(notes)
+        again_s: dict[int, float] = {}  # when a key is pressed next: letting it go silences all strokes of it
+        for index in sorted(range(len(notes)), key=lambda index: -notes[index].start_s):
+            note = notes[index]
             latency_s, dies_s = self._soundfont.measured(self._program, note.pitch)
             pressed_s = max(0.0, note.start_s - latency_s)
+            let_go_s = min(max(note.end_s, pressed_s + 0.02), again_s.get(note.pitch, math.inf) - _BLOCK / RATE_HZ)
+            again_s[note.pitch] = pressed_s
             events.append((pressed_s, 1, note.pitch, note.velocity))
-            events.append((max(note.end_s, pressed_s + 0.02), 0, note.pitch, 0))
-            ends_s.append(min(note.end_s, max(pressed_s + dies_s, note.start_s + 0.05)))
+            events.append((let_go_s, 0, note.pitch, 0))
+            ends_s[index] = min(note.end_s, max(pressed_s + dies_s, note.start_s + 0.05), max(let_go_s, note.start_s))
         events.sort()
         keys = [(time_s, pitch, velocity) for time_s, _, pitch, velocity in events]
         return Performance(self._soundfont.play(self._program, keys, length_s, vibrato, cents), tuple(ends_s))

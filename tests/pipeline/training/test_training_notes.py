@@ -59,8 +59,34 @@ def test_rendered_songs_have_their_notes_where_they_sound(songs):
     assert set(notes[:, 0]) == set(range(len(audio)))
     assert (notes[:, 2] > notes[:, 1]).all()
     assert (np.diff(notes[:, 1]) >= 0).all()
-    power = (audio.astype(np.float64) ** 2).mean(axis=1)
-    assert (power > 0).all()
+    inner = notes[(notes[:, 1] > 0.4) & (notes[:, 1] < 7.5) & (notes[:, 2] > notes[:, 1] + 0.06)]
+    assert rising(audio, inner, 0.0) > 0.7
+    assert rising(audio, inner, -0.07) < 0.5
+
+
+def rising(audio, notes, by_s):
+    """The share of notes at whose onsets, moved by some time, the part is louder just afterwards than just before."""
+    rises = []
+    for part, start_s, *_ in notes:
+        at = round((start_s + by_s) * RATE_HZ)
+        before, after = (audio[int(part), at + by : at + by + 880].astype(float).std() for by in (-1000, 220))
+        rises.append(after > before)
+    return np.mean(rises)
+
+
+def test_retuned_samples_are_labelled_as_they_sound(tone):
+    batch = Samples([tone], Mixing(n_frames=150), 40, seed=4).batch(0)
+    heard = []
+    for samples, onset in zip(batch.samples, batch.onset, strict=True):
+        for key in np.flatnonzero(onset.max(axis=0) >= 0.9):
+            at = int(onset[:, key].argmax()) * round(STEP_S * RATE_HZ)
+            piece = samples[at + 2000 : at + 2000 + 8192]
+            if len(piece) == 8192:
+                hz = np.abs(np.fft.rfft(piece * np.hanning(8192), 65_536)).argmax() * RATE_HZ / 65_536
+                heard.append((key + FIRST_PITCH, key + FIRST_PITCH - 69 - 12 * np.log2(hz / 440)))
+    keys, misses = np.array(heard).T
+    assert len(set(keys)) >= 5  # two notes, moved by up to two semitones
+    assert np.quantile(np.abs(misses), 0.9) < 0.35
 
 
 def test_rendering_again_keeps_what_is_there(songs):
@@ -131,7 +157,7 @@ def test_what_is_exported_is_what_was_learned(tone, tmp_path):
 
 
 def test_training_learns(tone, tmp_path):
-    run = Run(tmp_path / "run", replace(recipe(40), rate=0.05), torch.device("cpu"))
+    run = Run(tmp_path / "run", replace(recipe(40), rate=0.2), torch.device("cpu"))
     run.train([tone])
     first, last = (json.loads(line)["loss"] for line in (run.folder / "log.jsonl").read_text().splitlines())
     assert last < 0.5 * first

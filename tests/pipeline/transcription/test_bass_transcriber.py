@@ -20,7 +20,7 @@ RIFF = [
 
 
 class Chords:
-    """Stands where the polyphonic transcriber does."""
+    """Stands where the transcriber of several voices does."""
 
     def transcribe(self, samples, rate_hz, on_progress):
         on_progress(1.0)
@@ -109,7 +109,7 @@ def test_louder_notes_have_higher_velocities(transcriber):
 
 
 @pytest.mark.weights
-def test_chords_go_to_the_polyphonic_transcriber(transcriber):
+def test_chords_go_to_the_transcriber_of_several_voices(transcriber):
     chords = [(p, 0.2 + t, 1.1 + t) for t in range(7) for p in (48 + t % 3, 52 + t % 3, 55 + t % 3, 59 + t % 3)]
     assert transcriber.transcribe(played(chords), RATE_HZ) == POLYPHONIC
 

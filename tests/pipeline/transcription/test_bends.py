@@ -16,7 +16,6 @@ from pipeline.transcription.basic_pitch import HOP_SAMPLES, RATE_HZ, BasicPitchN
 from pipeline.transcription.bass import BassTranscriber
 from pipeline.transcription.bends import bends
 from pipeline.transcription.pitch_track import PitchNetwork
-from pipeline.transcription.polyphonic import BASS, OTHER, VOCALS, PolyphonicTranscriber
 from pipeline.transcription.vocals import VocalsTranscriber
 
 VOICE_HZ = 16_000
@@ -35,12 +34,12 @@ def pitch_network() -> PitchNetwork:
 
 @pytest.fixture(scope="module")
 def vocals(network: BasicPitchNetwork, pitch_network: PitchNetwork) -> VocalsTranscriber:
-    return VocalsTranscriber(pitch_network, network, PolyphonicTranscriber(network, VOCALS))
+    return VocalsTranscriber(pitch_network, network, BasicPitchTranscriber(network))
 
 
 @pytest.fixture(scope="module")
 def bass(network: BasicPitchNetwork, pitch_network: PitchNetwork) -> BassTranscriber:
-    return BassTranscriber(pitch_network, PolyphonicTranscriber(network, BASS))
+    return BassTranscriber(pitch_network, BasicPitchTranscriber(network))
 
 
 def sung(pitch: Pitch, duration_s: float = 1.6) -> NDArray[np.float32]:
@@ -129,13 +128,13 @@ def test_bends_are_those_of_basic_pitch(reference, network_path: Path, network: 
 
 def test_a_string_is_bent_by_as_much_as_it_is_sharp(network: BasicPitchNetwork) -> None:
     samples = np.pad(0.2 * tone(60, 1.0, rate_hz=RATE_HZ), RATE_HZ // 2).astype(np.float32)
-    for transcriber in (PolyphonicTranscriber(network, OTHER), BasicPitchTranscriber(network)):
-        note = longest(transcriber.transcribe(samples, RATE_HZ))
-        assert note.pitch == 60
-        assert len(note.bends) == pytest.approx((note.end_s - note.start_s) * BENDS_PER_S, abs=2)
-        assert median(note.bends) == 0
+    transcriber = BasicPitchTranscriber(network)
+    note = longest(transcriber.transcribe(samples, RATE_HZ))
+    assert note.pitch == 60
+    assert len(note.bends) == pytest.approx((note.end_s - note.start_s) * BENDS_PER_S, abs=2)
+    assert median(note.bends) == 0
     sharp = np.interp(np.arange(0, len(samples) - 1, 2 ** (1 / 36)), np.arange(len(samples)), samples)
-    note = longest(PolyphonicTranscriber(network, OTHER).transcribe(sharp.astype(np.float32), RATE_HZ))
+    note = longest(transcriber.transcribe(sharp.astype(np.float32), RATE_HZ))
     assert (note.pitch, median(note.bends)) == (60, 1)
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from pipeline.notes import Note
 from pipeline.transcription.basic_pitch import BasicPitchNetwork
+from pipeline.transcription.note_listening import NoteListener
 from pipeline.transcription.note_segmentation import Opinion, Segment, opinion, segments, tuning
+from pipeline.transcription.note_transcriber import NoteTranscriber
 from pipeline.transcription.pitch_track import PitchNetwork, PitchTrack
-from pipeline.transcription.polyphonic import VOCALS, PolyphonicTranscriber
 from pipeline.transcription.singing_features import N_FEATURES, Voice, without_octave_errors
 from pipeline.transcription.vocals import VocalsTranscriber
 
@@ -71,7 +72,7 @@ def scored(notes: list[Note], melody=MELODY) -> tuple[float, float]:
 def transcriber(network_path) -> VocalsTranscriber:
     network = BasicPitchNetwork(network_path)
     pitch = PitchNetwork(Path(str(distribution("swift-f0").locate_file("swift_f0/model.onnx"))))
-    return VocalsTranscriber(pitch, network, PolyphonicTranscriber(network, VOCALS))
+    return VocalsTranscriber(pitch, network, NoteTranscriber(NoteListener()))
 
 
 def test_a_sung_melody_is_written_down(transcriber):
@@ -116,12 +117,12 @@ def test_the_same_samples_give_the_same_notes(transcriber):
     assert transcriber.transcribe(sung(), RATE_HZ) == transcriber.transcribe(sung(), RATE_HZ)
 
 
-def test_three_voices_are_written_down_as_three(transcriber, network_path):
+def test_three_voices_are_written_down_as_three(transcriber):
     parts = [tuple((start, end, pitch + step) for start, end, pitch in MELODY) for step in (-5, 0, 4)]
     chorus = sum(sung(melody, vibrato=0.1) for melody in parts)
     notes = transcriber.transcribe(chorus, RATE_HZ)
     assert any(later.start_s < note.end_s for note, later in pairwise(notes))
-    assert notes == PolyphonicTranscriber(BasicPitchNetwork(network_path), VOCALS).transcribe(chorus, RATE_HZ)
+    assert notes == NoteTranscriber(NoteListener()).transcribe(chorus, RATE_HZ)
 
 
 def test_louder_notes_have_higher_velocities(transcriber):
