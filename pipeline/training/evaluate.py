@@ -33,9 +33,9 @@ ALONE, AS_ONE = "each part alone", "all parts as one"
 
 def evaluate(weights: Path, songs: Path) -> dict[str, list[Scores]]:
     """Figures of every recording, by family of instruments, for all parts on their own, and for whole songs."""
-    listener = NoteListener(weights)
+    paths, listener = rendered_songs([songs]), NoteListener(weights)
     rows: dict[str, list[Scores]] = defaultdict(list)
-    for path in rendered_songs([songs]):
+    for path in paths:
         song = RenderedSong.open(path)
         audio = song.audio().astype(np.float32) / 32768
         for part, family in enumerate(song.families):
