@@ -1,4 +1,4 @@
-"""Several processes that train one network: each hears its own samples, all take the same steps.
+"""Several processes that train one network: each hears samples of its own, all take the same steps.
 
 On a CPU a process for each core is faster than one process with as many threads (by 1.2 times on two cores).
 """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # imports torch
 _Floats = NDArray[np.float64]
 _Pitches = NDArray[np.int64]
 
-_LEAST_VELOCITY = 1 / 127
+LEAST_VELOCITY = 1 / 127
 _FEWEST_FOR_A_LINE = 8
 # Correlation with the true velocities, twelve songs that nothing was trained on; guitars alone, other alone, other and
 # vocals after separation.  The network alone .514, .486, .387; with .5 of what lies above the line .576, .568, .415;
@@ -41,7 +41,7 @@ def with_dynamics(notes: "Sequence[ReadNote]") -> "list[ReadNote]":
     heard = velocity + _VELOCITY_PER_LEVEL * louder + _TUNE_VELOCITY * (tune - tune.mean())
     return [
         replace(read, note=replace(read.note, velocity=velocity))
-        for read, velocity in zip(notes, np.clip(heard, _LEAST_VELOCITY, 1.0).tolist(), strict=True)
+        for read, velocity in zip(notes, np.clip(heard, LEAST_VELOCITY, 1.0).tolist(), strict=True)
     ]
 
 

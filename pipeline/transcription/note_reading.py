@@ -8,13 +8,13 @@ import scipy.special
 from numpy.typing import NDArray
 
 from pipeline.notes import BENDS_PER_S, BENDS_PER_SEMITONE, Note
+from pipeline.transcription.dynamics import LEAST_VELOCITY
 from pipeline.transcription.note_listening import NoteEvidence
 from pipeline.transcription.note_network import FRAME_S, STEP_S, STEPS_PER_FRAME
 from pipeline.transcription.spectrum import FIRST_PITCH, N_PITCHES
 
 FloatArray = NDArray[np.float32]
 
-_LEAST_VELOCITY = 1 / 127
 _ATTACK_FRAMES = 6
 _FIRST_HELD_STEP = 2  # of a note, from which on its key may be let go
 # Bends.  A neighbour a semitone away has to be 6 dB louder than the note itself to be taken for it, one two semitones
@@ -87,7 +87,7 @@ def read_notes(
     start_s = np.maximum((begun + steps + _vertices(onset, steps, columns)) * STEP_S, 0.0)
     end_s = (begun + ends) * STEP_S
     frames = steps // STEPS_PER_FRAME
-    velocity = np.clip(evidence.velocity[frames, columns], _LEAST_VELOCITY, 1.0)
+    velocity = np.clip(evidence.velocity[frames, columns], LEAST_VELOCITY, 1.0)
     stops = np.minimum(-(-ends // STEPS_PER_FRAME), frames + max(round(settings.family_s / FRAME_S), 1))
     read = [
         ReadNote(
