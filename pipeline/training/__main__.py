@@ -132,7 +132,9 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help="no augmentation (for the ablation)")
     parser.add_argument("--width", type=int, default=Size.width, help="channels of the network")
     parser.add_argument("--harmonics", type=int, default=Size.harmonics, help="1: none stacked (for the ablation)")
-    parser.add_argument("--start", type=Path, help="checkpoint of another training: start from its weights")
+    parser.add_argument(
+        "--start", type=Path, help="checkpoint or exported weights of another training: start from them"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--processes", type=_count, default=1, help="that train together, on one thread each")
     _common(parser)

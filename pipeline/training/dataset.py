@@ -250,12 +250,10 @@ class _Targets:
             for step in range(max(0, int(start) - 2), min(n_steps, int(start) + 4)):
                 value = min(1.0, 1.25 - abs(step - start) / 2)
                 self._onset[step, key] = max(self._onset[step, key], value)
-            frame = start * STEP_S / FRAME_S
-            # Where its velocity is, its family has to be as well
-            self._family[max(0, int(frame)) : -(-last // STEPS_PER_FRAME), key] = family
-            for place in (int(frame), round(frame)):
-                if 0 <= place < len(self._velocity):
-                    self._velocity[place, key] = note[4] / 127
+            # An onset is heard a step too early or too late as well.  Where its velocity is, its family has to be too
+            frame = int(start * STEP_S / FRAME_S)
+            self._velocity[max(0, frame - 1) : max(0, frame + 2), key] = note[4] / 127
+            self._family[max(0, frame - 1) : max(-(-last // STEPS_PER_FRAME), frame + 2), key] = family
 
     def arrays(self) -> tuple[Array, ...]:
         """Onset, sounding, velocity, family."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,7 +27,7 @@ _WARM_UP_STEPS = 150
 _AVERAGED = 0.998  # of the weights that are kept, a moving average
 _MOST_NORM = 3.0
 _SAVED_EVERY = 100
-_ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 8.0, 0.3
+_ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 16.0, 0.3
 _WHOLE_LEVEL_SHARE = 0.25
 _RARITY = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
 
@@ -210,9 +211,16 @@ def unfinished(folder: Path, recipe: Recipe, device: torch.device) -> dict[str, 
     return found
 
 
-def weights_of(checkpoint: Path) -> Weights:
-    """What the network of a training had come to."""
-    weights: Weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["network"]
+def weights_of(path: Path) -> Weights:
+    """What the network of a training had come to: its checkpoint, or the weights that were exported from one."""
+    if path.suffix == ".safetensors":
+        exported = {name: value.float() for name, value in load_file(path).items()}
+        # Of the batches that running means were made of only training keeps count
+        counts = {
+            f"{name.removesuffix('running_mean')}num_batches_tracked" for name in exported if name.endswith("mean")
+        }
+        return exported | dict.fromkeys(counts, torch.tensor(0))
+    weights: Weights = torch.load(path, map_location="cpu", weights_only=True)["network"]
     return weights
 
 

@@ -25,7 +25,9 @@ def folder(tmp_path_factory):
 
 
 def test_from_nothing_to_scores(folder):
-    for words in (TRAIN, ("export", "RUN/checkpoint.pt", "w.safetensors"), ("evaluate", "w.safetensors", "SONGS")):
+    on = ("train", "SONGS", "--out", "ON", "--steps", "1", "--batch", "1", "--start", "w.safetensors")
+    evaluation = ("evaluate", "w.safetensors", "SONGS")
+    for words in (TRAIN, ("export", "RUN/checkpoint.pt", "w.safetensors"), on, evaluation):
         done = run(folder, *words)
         assert done.returncode == 0, done.stderr
     assert "each part alone" in done.stdout

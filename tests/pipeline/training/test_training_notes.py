@@ -60,8 +60,9 @@ def test_rendered_songs_have_their_notes_where_they_sound(songs):
     assert (notes[:, 2] > notes[:, 1]).all()
     assert (np.diff(notes[:, 1]) >= 0).all()
     inner = notes[(notes[:, 1] > 0.4) & (notes[:, 1] < 7.5) & (notes[:, 2] > notes[:, 1] + 0.06)]
-    assert rising(audio, inner, 0.0) > 0.7
-    assert rising(audio, inner, -0.07) < 0.5
+    # Not all: soft notes start under loud ones
+    assert rising(audio, inner, 0.0) > 0.6
+    assert rising(audio, inner, -0.07) < 0.4
 
 
 def rising(audio, notes, by_s):
@@ -111,7 +112,9 @@ def test_targets_are_where_the_notes_are(tone):
         assert set(np.unique(batch.sounding)) <= {0.0, 1.0}
         assert batch.sounding[0, :, a4].sum() * STEP_S == pytest.approx(1.0, abs=0.03) or onset_s < 1.0
         frame = int(onset_s / FRAME_S)
-        assert np.nanmin(batch.velocity[0, frame - 1 : frame + 3, e5]) == pytest.approx(50 / 127)
+        said = batch.velocity[0, frame - 2 : frame + 4, e5]
+        assert np.isfinite(said).sum() == 3
+        assert np.nanmin(said) == np.nanmax(said) == pytest.approx(50 / 127)
         assert batch.family[0, frame + 5, e5] == FAMILIES.index("brass")
         assert batch.family[0, frame + 5, a4] == NO_FAMILY
         return
