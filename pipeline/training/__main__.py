@@ -5,20 +5,27 @@ python -m pipeline.training drums ...
 """
 
 import argparse
+import hashlib
+import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from pipeline.training.dataset import Mixing, rendered_songs
+from pipeline.errors import PipelineError
+from pipeline.separation.device import choose_device
+from pipeline.training.arguments import count, whole_number
+from pipeline.training.dataset import Mixing, RenderedSong, rendered_songs
 from pipeline.training.drums.commands import register
+from pipeline.training.errors import TrainingError
 from pipeline.training.export import export
 from pipeline.training.render import Job, render
 from pipeline.training.separate import separate_songs
 from pipeline.training.sounds.collection import Sources
 from pipeline.training.team import together
 from pipeline.training.train import Recipe, train, unfinished, weights_of
-from pipeline.transcription.note_network import Size
+from pipeline.transcription.note_network import HARMONICS, Size
 
 
 def main() -> None:
@@ -39,37 +46,48 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     try:
         arguments.run(arguments)
-    except (OSError, ValueError) as error:
+    except (OSError, PipelineError, TrainingError) as error:
         parser.error(str(error))
 
 
-def _count(text: str) -> int:
-    """A number that counts something: 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
+def _number(least: float, most: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """What argparse reads a number by: one from ``least`` on, or ``above`` it, to ``most``."""
+    limits = f"{'above' if above else 'at least'} {least}" + (f" and at most {most}" if most < math.inf else "")
+
+    def parsed(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and least <= number <= most) or (above and number == least):
+            raise argparse.ArgumentTypeError(f"must be a number, {limits}, not {text}")
+        return number
+
+    return parsed
+
+
+_seed = whole_number(0)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_count, default=torch.get_num_threads(), help="of the processor")
+    parser.add_argument("--threads", type=count, default=torch.get_num_threads(), help="of the processor")
 
 
 def _render_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder that songs are added to")
-    parser.add_argument("--count", type=_count, required=True, help="songs, of 45 s and four to seven parts each")
-    parser.add_argument("--seed", type=int, default=0, help="of the first song; those that follow have the next ones")
+    parser.add_argument("--count", type=count, required=True, help="songs, of 45 s and four to seven parts each")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the first song; those that follow have the next ones")
     parser.add_argument("--soundfont", type=Path, action="append", default=[], help="a General MIDI soundfont")
     parser.add_argument("--library", type=Path, action="append", default=[], help="folder of SFZ instruments")
-    parser.add_argument("--synthetic", type=int, default=0, help="how many instruments to make up")
-    parser.add_argument("--synthetic-seed", type=int, default=0, help="of those")
+    parser.add_argument("--synthetic", type=whole_number(0), default=0, help="how many instruments to make up")
+    parser.add_argument("--synthetic-seed", type=_seed, default=0, help="of those")
     parser.add_argument("--pieces", type=Path, help="folder with MIDI files whose parts may be borrowed")
-    parser.add_argument("--processes", type=_count, default=1)
+    parser.add_argument("--processes", type=count, default=1)
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
         if not (arguments.soundfont or arguments.library or arguments.synthetic):
-            raise ValueError("nobody to play: give --soundfont, --library or --synthetic")
+            raise TrainingError("nobody to play: give --soundfont, --library or --synthetic")
         sources = Sources(
             tuple(arguments.soundfont), tuple(arguments.library), arguments.synthetic, arguments.synthetic_seed
         )
@@ -80,8 +98,8 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
 
 def _sing_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder that songs are added to")
-    parser.add_argument("--count", type=_count, required=True)
-    parser.add_argument("--seed", type=int, default=5_000_000, help="of the first song")
+    parser.add_argument("--count", type=count, required=True)
+    parser.add_argument("--seed", type=_seed, default=5_000_000, help="of the first song")
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
@@ -110,7 +128,7 @@ def _accompany_command(parser: argparse.ArgumentParser) -> None:
 
 def _separate_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder of rendered songs")
-    parser.add_argument("--count", type=_count, required=True, help="how many of them")
+    parser.add_argument("--count", type=count, required=True, help="how many of them")
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
@@ -122,21 +140,26 @@ def _separate_command(parser: argparse.ArgumentParser) -> None:
 def _train_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, nargs="+", help="folders of rendered songs")
     parser.add_argument("--out", type=Path, required=True, help="folder of this training; an unfinished one goes on")
-    parser.add_argument("--steps", type=_count, required=True, help="batches in all")
-    parser.add_argument("--batch", type=_count, default=Recipe.batch_size, help="samples of 4 s in a batch")
-    parser.add_argument("--rate", type=float, default=Recipe.rate, help="highest learning rate")
-    parser.add_argument("--fall-share", type=float, default=Recipe.fall_share, help="of the steps: the rate falls")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--separated-share", type=float, default=0.0, help="of the samples; needs `separate`")
+    parser.add_argument("--steps", type=count, required=True, help="batches in all")
+    parser.add_argument("--batch", type=count, default=Recipe.batch_size, help="samples of 4 s in a batch")
+    parser.add_argument("--rate", type=_number(0, above=True), default=Recipe.rate, help="highest learning rate")
+    fall_share = _number(0, 1, above=True)
+    parser.add_argument("--fall-share", type=fall_share, default=Recipe.fall_share, help="of the steps: the rate falls")
+    parser.add_argument("--seed", type=_seed, default=0)
+    parser.add_argument("--separated-share", type=_number(0, 1), default=0.0, help="of the samples; needs `separate`")
     parser.add_argument("--sparse", action="store_true", help="one part, or two of different songs (for the ablation)")
     parser.add_argument("--plain", action="store_true", help="no augmentation (for the ablation)")
-    parser.add_argument("--width", type=int, default=Size.width, help="channels of the network")
-    parser.add_argument("--harmonics", type=int, default=Size.harmonics, help="1: none stacked (for the ablation)")
+    parser.add_argument("--width", type=count, default=Size.width, help="channels of the network")
     parser.add_argument(
-        "--start", type=Path, help="checkpoint or exported weights of another training: start from them"
+        "--harmonics",
+        type=int,
+        choices=range(1, len(HARMONICS) + 1),
+        default=Size.harmonics,
+        help="how many are stacked; 1: none (for the ablation)",
     )
+    parser.add_argument("--start", type=Path, help="checkpoint or exported weights of another training to start from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--processes", type=_count, default=1, help="that train together, on one thread each")
+    parser.add_argument("--processes", type=count, default=1, help="that train together, on one thread each")
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
@@ -145,16 +168,30 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
             augmented=not arguments.plain,
             separated_share=arguments.separated_share,
         )
-        size = Size(width=arguments.width, harmonics=arguments.harmonics)
-        recipe = Recipe(
-            size, mixing, arguments.batch, arguments.steps, arguments.rate, arguments.fall_share, arguments.seed
-        )
-        start = weights_of(arguments.start) if arguments.start else None
-        songs, device = rendered_songs(arguments.songs), torch.device(arguments.device)
         if arguments.batch % arguments.processes:
-            raise ValueError(f"--batch {arguments.batch} cannot be shared out among --processes {arguments.processes}")
-        unfinished(arguments.out, recipe, torch.device("cpu"))  # says in one line why it cannot go on
-        together(partial(train, songs, arguments.out, recipe, device, start), arguments.processes)
+            raise TrainingError(
+                f"--batch {arguments.batch} cannot be shared out among --processes {arguments.processes}"
+            )
+        recipe = Recipe(
+            size=Size(width=arguments.width, harmonics=arguments.harmonics),
+            mixing=mixing,
+            batch_size=arguments.batch,
+            steps=arguments.steps,
+            rate=arguments.rate,
+            fall_share=arguments.fall_share,
+            seed=arguments.seed,
+            processes=arguments.processes,
+            start=hashlib.sha256(arguments.start.read_bytes()).hexdigest() if arguments.start else "",
+        )
+        # What can be known to go wrong is looked for here: from one of several processes it would come as a traceback
+        start = weights_of(arguments.start, recipe.size) if arguments.start else None
+        songs, device = rendered_songs(arguments.songs), choose_device(arguments.device)
+        if mixing.separated_share and not any(RenderedSong.open(song).is_separated() for song in songs):
+            raise TrainingError(
+                "--separated-share: no separated songs: run `python -m pipeline.training separate` first"
+            )
+        unfinished(arguments.out, recipe)
+        together(partial(train, songs, arguments.out, recipe, device, start), recipe.processes)
 
     parser.set_defaults(run=run)
 

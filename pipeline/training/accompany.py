@@ -26,10 +26,8 @@ def accompany(folder: Path, drums: Sources) -> None:
         if song.has_drums():
             continue
         rng = np.random.default_rng((song.seed, _SEED))
-        dry, _ = dry_song(rng, drums, song.seed, 60 / song.beat_s)
-        n_samples = song.audio().shape[1]
+        dry, _ = dry_song(rng, drums, song.seed, 60 / song.beat_s, song.audio().shape[1] / RATE_HZ)
         samples = soxr.resample(dry, DRUMS_RATE_HZ, RATE_HZ).astype(np.float32)
-        samples = np.tile(samples, -(-n_samples // len(samples)))[:n_samples]
         samples = worn(samples, rng, made_up_room(rng))
         samples *= np.float32(_PEAK / (float(np.abs(samples).max()) + 1e-9))
         unfinished = path / f".drums.{os.getpid()}.npy"

@@ -1,6 +1,7 @@
 """Rendered songs into what the note network is trained on: seconds of some of their parts, and what is heard there."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +11,21 @@ from numpy.typing import NDArray
 
 from pipeline.instrument_families import FAMILIES
 from pipeline.training.effects import driven, equalised
+from pipeline.training.errors import TrainingError
 from pipeline.training.sounds.base import RATE_HZ
 from pipeline.transcription.note_listening import LEVEL_RMS
 from pipeline.transcription.note_network import FRAME_S, FRAME_SAMPLES, STEP_S, STEPS_PER_FRAME
 from pipeline.transcription.spectrum import FIRST_PITCH, N_PITCHES
 
 Array = NDArray[np.float32] | NDArray[np.int64]
-Heard = tuple[NDArray[np.float32], int, float]  # notes of a part, its family, its gain
+LabelledPart = tuple[NDArray[np.float32], int, float]  # notes, family, gain
 
 NO_FAMILY = -1
 _PART_COUNTS = (1, 2, 3, 4, 5, 6)
 _PART_SHARES = (0.28, 0.17, 0.18, 0.16, 0.12, 0.09)
-_STRANGER_SHARE = 0.06  # a part of another song beside them
+_STRANGER_SHARE = 0.06  # of the samples: a part of another song beside them
 _USUAL_VELOCITY, _DYNAMICS = 80.0, 1.5
-_COMPANY_SHARE = 0.45  # of the samples of one part: another song's beside it
+_COMPANY_SHARE = 0.45  # the same, for songs of one part, and where samples are not dense
 _QUIETEST_DB = -14.0  # of the parts of one sample, relative to the loudest
 _RETUNED_SHARE = 0.5
 _DRUMMED_SHARE = 0.2  # of the samples: what separation leaves of drums, and whole mixes
@@ -110,11 +112,11 @@ def rendered_songs(collections: Iterable[Path]) -> list[Path]:
     """The songs in some folders of songs, always in the same order.
 
     Raises:
-        ValueError: There is none.
+        TrainingError: There is none.
     """
     songs = sorted(path.parent for folder in collections for path in folder.glob("[!.]*/song.json"))
     if not songs:
-        raise ValueError("no rendered songs: run `python -m pipeline.training render` first")
+        raise TrainingError("no rendered songs: run `python -m pipeline.training render` first")
     return songs
 
 
@@ -133,7 +135,7 @@ class Samples:
         self._separated = [song for song in self._songs if song.is_separated()]
         self._drummed = {song.folder for song in self._songs if song.has_drums()}
         if mixing.separated_share and not self._separated:
-            raise ValueError("no separated songs: run `python -m pipeline.training separate` first")
+            raise TrainingError("no separated songs: run `python -m pipeline.training separate` first")
         self._mixing = mixing
         self._batch_size = batch_size
         self._seed = seed
@@ -166,7 +168,9 @@ class Samples:
             targets.write(notes, family, first / RATE_HZ, speed, semitones)
         return _recorded(samples, rng, mixing), *targets.arrays()
 
-    def _mixed_parts(self, rng: np.random.Generator, n_source: int) -> tuple[NDArray[np.float32], list[Heard], int]:
+    def _mixed_parts(
+        self, rng: np.random.Generator, n_source: int
+    ) -> tuple[NDArray[np.float32], list[LabelledPart], int]:
         song = self._songs[rng.integers(len(self._songs))]
         n_parts = len(song.families)
         count = min(int(rng.choice(_PART_COUNTS, p=_PART_SHARES)), n_parts) if self._mixing.dense else 1
@@ -179,7 +183,7 @@ class Samples:
             company = int(rng.integers(1, 4)) if self._mixing.dense and alone else 1
             chosen += [(stranger, int(part)) for part in rng.permutation(len(stranger.families))[:company]]
         samples = np.zeros(n_source, np.float32)
-        heard: list[Heard] = []
+        heard: list[LabelledPart] = []
         for which, part in chosen:
             notes = which.notes[which.notes[:, 0] == part]
             gain_db = float(rng.uniform(_QUIETEST_DB, 0)) if len(chosen) > 1 else 0.0
@@ -192,7 +196,9 @@ class Samples:
             samples += np.float32(gain / 32768) * song.drums()[first : first + n_source]
         return samples, heard, first
 
-    def _separated_part(self, rng: np.random.Generator, n_source: int) -> tuple[NDArray[np.float32], list[Heard], int]:
+    def _separated_part(
+        self, rng: np.random.Generator, n_source: int
+    ) -> tuple[NDArray[np.float32], list[LabelledPart], int]:
         song = self._separated[rng.integers(len(self._separated))]
         audio = song.separated()
         first = int(rng.integers(0, audio.shape[1] - n_source))
@@ -251,9 +257,12 @@ class _Targets:
                 value = min(1.0, 1.25 - abs(step - start) / 2)
                 self._onset[step, key] = max(self._onset[step, key], value)
             # An onset is heard a step too early or too late as well.  Where its velocity is, its family has to be too
-            frame = int(start * STEP_S / FRAME_S)
-            self._velocity[max(0, frame - 1) : max(0, frame + 2), key] = note[4] / 127
-            self._family[max(0, frame - 1) : max(-(-last // STEPS_PER_FRAME), frame + 2), key] = family
+            frame = math.floor(start * STEP_S / FRAME_S)
+            begin, begun = max(0, frame - 1), max(0, frame + 2)
+            stop = max(-(-last // STEPS_PER_FRAME), begun)
+            self._family[begin:stop, key] = family
+            self._velocity[begin:stop, key] = np.nan  # of softer notes that start under this one
+            self._velocity[begin:begun, key] = note[4] / 127
 
     def arrays(self) -> tuple[Array, ...]:
         """Onset, sounding, velocity, family."""

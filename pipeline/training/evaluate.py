@@ -11,9 +11,11 @@ from pathlib import Path
 import mir_eval
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from pipeline.instrument_families import FAMILIES
 from pipeline.training.dataset import RenderedSong, rendered_songs
+from pipeline.training.errors import TrainingError
 from pipeline.transcription.dynamics import with_dynamics
 from pipeline.transcription.note_listening import NoteListener
 from pipeline.transcription.note_reading import ReadNote, read_notes
@@ -32,8 +34,12 @@ ALONE, AS_ONE = "each part alone", "all parts as one"
 
 
 def evaluate(weights: Path, songs: Path) -> dict[str, list[Scores]]:
-    """Figures of every recording, by family of instruments, for all parts on their own, and for whole songs."""
-    paths, listener = rendered_songs([songs]), NoteListener(weights)
+    """Figures of every recording, by family of instruments, for all parts on their own, and for whole songs.
+
+    Raises:
+        TrainingError: the file holds no weights of the note network.
+    """
+    paths, listener = rendered_songs([songs]), _listener(weights)
     rows: dict[str, list[Scores]] = defaultdict(list)
     for path in paths:
         song = RenderedSong.open(path)
@@ -46,6 +52,15 @@ def evaluate(weights: Path, songs: Path) -> dict[str, list[Scores]]:
         found = with_dynamics(read_notes(listener.hear(audio.sum(axis=0))))
         rows[AS_ONE].append(scored(song.notes, found, song.families))
     return {name: rows[name] for name in (*FAMILIES, ALONE, AS_ONE) if name in rows}
+
+
+def _listener(weights: Path) -> NoteListener:
+    try:
+        return NoteListener(weights)
+    except SafetensorError as error:
+        raise TrainingError(f"{weights}: not weights that `export` wrote") from error
+    except ValueError as error:  # of another network; it names the file
+        raise TrainingError(str(error)) from error
 
 
 def mean(scores: Iterable[Scores], figure: str) -> float:

@@ -2,18 +2,26 @@
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
 
+from pipeline.training.errors import TrainingError
+from pipeline.training.train import read_checkpoint
 from pipeline.transcription.note_network import NoteNetwork, Size
 
 
 def export(checkpoint: Path, out: Path) -> int:
-    """Write the weights of a checkpoint (``steady.pt`` or ``checkpoint.pt`` of a run); the number of parameters."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    size = Size(**state["size"])
-    network = NoteNetwork(size)
-    network.load_state_dict(state["average"])
+    """Write the weights of a checkpoint (``steady.pt`` or ``checkpoint.pt`` of a run); the number of parameters.
+
+    Raises:
+        TrainingError: the file is no checkpoint of the note network as it is now.
+    """
+    state = read_checkpoint(checkpoint)
+    try:
+        size = Size(**state["size"])
+        network = NoteNetwork(size)
+        network.load_state_dict(state["average"])
+    except (TypeError, RuntimeError) as error:
+        raise TrainingError(f"{checkpoint}: a checkpoint of another network") from error
     kept = {
         name: value.half().contiguous() if value.dtype.is_floating_point else value
         for name, value in network.state_dict().items()

@@ -17,16 +17,16 @@ _MAKE_ROOM_S = 0.04  # two strokes of one key nearer than this are one
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """How somebody plays.
+    """How somebody plays; velocities are shares of the highest.
 
     Attributes:
-        level: velocity on the whole, 0-1, and so are the five that follow.
+        level: velocity on the whole.
         accent: how much more the bar has than what lies between beats.
-        spread: unevenness.
+        spread: standard deviation of what is uneven.
         swell: half of what a phrase grows and fades by.
         phrase_s: how long it takes to grow and to fade.
-        voicing: how much more an octave above the middle of the instrument has.
-        jitter_s: how late strokes are.
+        voicing: how much more each octave above the middle of the instrument has.
+        jitter_s: standard deviation of how late strokes are.
         hold: how long keys are held; 1: until the next.
     """
 

@@ -7,6 +7,7 @@ sound of every part.
 
 import json
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.training.effects import made_up_room, worn
+from pipeline.training.errors import TrainingError
 from pipeline.training.songs import Composer, Part, Song
-from pipeline.training.sounds.base import RATE_HZ
+from pipeline.training.sounds.base import RATE_HZ, Sound
 from pipeline.training.sounds.collection import Sources, load_sounds
 
 SONG_S = 45.0
@@ -25,6 +27,7 @@ _PARTS = (4, 5, 6, 7)
 _ACTIVE_RMS = 0.1
 _PEAK = 0.98
 _BLOCK = 1024
+_FEW = 5  # of what is left out: the reasons are told
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,14 @@ class Job:
 
 
 def render(job: Job, processes: int) -> None:
-    """Render all songs of a job, in several processes; can be stopped and run again."""
+    """Render all songs of a job, in several processes; can be stopped and run again.
+
+    Raises:
+        TrainingError: there are no sounds, or no pieces, where they should be.
+    """
+    # Before there are processes, each of which would say what is wrong; those that are forked need not load it again
+    _composer(job.sources, job.pieces)
+    _tell(_sounds(job.sources)[1])
     job.out.mkdir(parents=True, exist_ok=True)
     seeds = [seed for seed in range(job.first_seed, job.first_seed + job.songs) if not _folder(job, seed).exists()]
     if processes == 1:
@@ -64,10 +74,23 @@ def _folder(job: Job, seed: int) -> Path:
 
 
 @cache
+def _sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
+    return load_sounds(sources)
+
+
+@cache
 def _composer(sources: Sources, pieces: Path | None) -> Composer:
     # Versions and drafts that POP909 has beside a piece would be the same music once more
     files = sorted(path for path in pieces.rglob("*.mid") if "versions" not in path.parts) if pieces else []
-    return Composer(load_sounds(sources), files)
+    if pieces and not files:
+        raise TrainingError(f"--pieces {pieces}: no MIDI files below it")
+    return Composer(_sounds(sources)[0], files)
+
+
+def _tell(left_out: list[str]) -> None:
+    if left_out:
+        reasons = f" ({'; '.join(left_out)})" if len(left_out) <= _FEW else ""
+        print(f"SFZ files left out of --library: {len(left_out)}{reasons}", file=sys.stderr)
 
 
 def _render_song(job: Job, seed: int) -> None:

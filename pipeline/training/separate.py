@@ -6,20 +6,18 @@ the mix is kept beside the parts as ``separated.npy``: int16, (4, n_samples), dr
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
 from pipeline.song import SongPipeline
 from pipeline.training.dataset import SEPARATED_STEMS, RenderedSong, rendered_songs
-from pipeline.training.drums.separated import separating_pipeline
+from pipeline.training.separating import RATE_HZ as MIX_RATE_HZ
+from pipeline.training.separating import separated, separating_pipeline
 from pipeline.training.sounds.base import RATE_HZ
 
-MIX_RATE_HZ = 44_100
 _DRUMMED_SHARE = 0.85
 _QUIETEST_DB = -12.0
 _PEAK = 0.7
@@ -69,14 +67,6 @@ def _add(mixed: NDArray[np.float32], samples: NDArray[np.float32], pan: float) -
 
 
 def _separated(pipeline: SongPipeline, mixed: NDArray[np.float32]) -> NDArray[np.int16]:
-    with tempfile.TemporaryDirectory(prefix="stemscribe-") as name:
-        folder = Path(name)
-        soundfile.write(folder / "mix.wav", mixed.T, MIX_RATE_HZ, subtype="FLOAT")
-        pipeline.separate(folder / "mix.wav", folder / "stems", scratch=folder)
-        stems = []
-        for stem in SEPARATED_STEMS:
-            (path,) = (folder / "stems").glob(f"{stem}.*")
-            samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-            stems.append(soxr.resample(samples.mean(axis=1), rate_hz, RATE_HZ))
-    scaled: NDArray[np.int16] = np.round(np.clip(np.array(stems), -1, 1) * 32767).astype(np.int16)
+    stems = soxr.resample(separated(pipeline, mixed, SEPARATED_STEMS).T, MIX_RATE_HZ, RATE_HZ).T
+    scaled: NDArray[np.int16] = np.round(np.clip(stems, -1, 1) * 32767).astype(np.int16)
     return scaled

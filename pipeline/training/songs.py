@@ -9,6 +9,7 @@ import numpy as np
 import pretty_midi
 
 from pipeline.training import parts
+from pipeline.training.errors import TrainingError
 from pipeline.training.harmony import Chord, Frame, made_up_frame
 from pipeline.training.parts import Writer, without_overlaps
 from pipeline.training.sounds.base import Played, Sound
@@ -65,7 +66,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Song:
-    """Parts that belong together; ``beat_s`` lines them up."""
+    """Parts that belong together, lined up by the beats of their frame."""
 
     frame: Frame
     parts: tuple[Part, ...]
@@ -89,7 +90,11 @@ class Composer:
         self._borrowed_share = borrowed_share if pieces else 0.0
 
     def song(self, rng: np.random.Generator, length_s: float, n_parts: int) -> Song:
-        """A song with that many parts; fewer when some would hardly have a note."""
+        """A song with that many parts; fewer when some would hardly have a note.
+
+        Raises:
+            TrainingError: there is nobody to play one of them.
+        """
         borrowed: list[list[Played]] = []
         if rng.random() < self._borrowed_share:
             frame, borrowed = _piece(self._pieces[rng.integers(len(self._pieces))], rng, length_s)
@@ -124,7 +129,7 @@ class Composer:
     def _sound(self, rng: np.random.Generator, families: tuple[str, ...]) -> Sound:
         having = [family for family in families if family in self._by_family]
         if not having:
-            raise ValueError(f"no sound of {', '.join(families)}: give more soundfonts, libraries or --synthetic")
+            raise TrainingError(f"no sound of {', '.join(families)}: give more soundfonts, libraries or --synthetic")
         choices = self._by_family[having[rng.integers(len(having))]]
         return choices[rng.integers(len(choices))]
 

@@ -4,8 +4,11 @@ The learning rate rises, stays, and falls to nothing over the last part of the s
 with the batch it had come to; one that is given more steps than before goes on from the checkpoint before its fall.
 """
 
+import contextlib
 import json
+import pickle
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,12 +16,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.instrument_families import FAMILIES
 from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
+from pipeline.training.errors import TrainingError
 from pipeline.training.optimizing import Optimizer
 from pipeline.training.team import Team
 from pipeline.transcription.note_network import Heard, NoteNetwork, Size
@@ -30,7 +35,7 @@ _SAVED_EVERY = 100
 _ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 16.0, 0.3
 _WHOLE_LEVEL_SHARE = 0.25
 _RARITY = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
-
+_KEPT = {"network", "average", "optimizer", "step", "steps", "size", "recipe"}  # in a checkpoint
 
 Weights = dict[str, Tensor]
 
@@ -47,6 +52,8 @@ class Recipe:
         rate: the highest learning rate, of :class:`Optimizer`.
         fall_share: of the steps, over which the rate falls.
         seed: of weights and samples.
+        processes: that share a batch's samples out; each draws its own, and normalises by those alone.
+        start: SHA-256 of the file of weights that this training starts from; empty for none.
     """
 
     size: Size = field(default_factory=Size)
@@ -56,6 +63,13 @@ class Recipe:
     rate: float = 1e-2
     fall_share: float = 0.2
     seed: int = 0
+    processes: int = 1
+    start: str = ""
+
+    @property
+    def falls_from(self) -> int:
+        """How many steps are taken before the rate falls."""
+        return round(self.steps * (1 - self.fall_share))
 
 
 class _Batches(Dataset[Batch]):
@@ -97,17 +111,14 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
-    @property
-    def _falls_from(self) -> int:
-        return round(self.recipe.steps * (1 - self.recipe.fall_share))
-
     def _resume(self) -> None:
-        found = unfinished(self.folder, self.recipe, self.device)
+        found = unfinished(self.folder, self.recipe)
         if found is None:
             return
         self.network.load_state_dict(found["network"])
         self.optimizer.load_state_dict(found["optimizer"])
-        self.average, self.step = found["average"], found["step"]
+        self.average = {name: value.to(self.device) for name, value in found["average"].items()}
+        self.step = found["step"]
 
     def _save(self, name: str) -> None:
         state = {
@@ -126,7 +137,7 @@ class Run:
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         rise = min(1.0, (step + 1) / _WARM_UP_STEPS)
-        left = (self.recipe.steps - step) / max(self.recipe.steps - self._falls_from, 1)
+        left = (self.recipe.steps - step) / max(self.recipe.steps - self.recipe.falls_from, 1)
         return self.recipe.rate * rise * max(min(1.0, left), 0.0)
 
     def train(self, folders: Sequence[Path]) -> None:
@@ -136,7 +147,7 @@ class Run:
             loss = self._learn(tensors)
             shown, n_shown = shown + loss, n_shown + 1
             self.step += 1
-            if self.step % _SAVED_EVERY == 0 or self.step in (self._falls_from, self.recipe.steps):
+            if self.step % _SAVED_EVERY == 0 or self.step in (self.recipe.falls_from, self.recipe.steps):
                 if self.team.place == 0:
                     self._keep(
                         {"step": self.step, "loss": round(shown / n_shown, 4), "s": round(time.monotonic() - began)}
@@ -147,9 +158,9 @@ class Run:
         print(json.dumps(line), flush=True)
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
-        if self.step <= self._falls_from:
+        if self.step <= self.recipe.falls_from:
             self._save("steady.pt")
-        if self.step > self._falls_from or self.step == self.recipe.steps:
+        if self.step > self.recipe.falls_from or self.step == self.recipe.steps:
             self._save("checkpoint.pt")
 
     def _batches(self, folders: Sequence[Path]) -> Iterator[list[Tensor]]:
@@ -187,40 +198,77 @@ def train(
     Run(out, recipe, device, start, team).train(folders)
 
 
-def unfinished(folder: Path, recipe: Recipe, device: torch.device) -> dict[str, Any] | None:
-    """What a training in a folder has come to, if there is one.
+def unfinished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """What a training in a folder has come to, if there is one; on the CPU.
 
     Raises:
-        ValueError: it was begun with another recipe, but for its steps, or has taken more than those already.
+        TrainingError: it cannot be gone on with: it was begun with another recipe, but for its steps, or nothing is
+            left of it from before its rate would fall now.
     """
-    found: dict[str, Any] | None = None
-    for name in ("steady.pt", "checkpoint.pt"):
-        path = folder / name
-        if path.exists():
-            state = torch.load(path, map_location=device, weights_only=True)
-            if name == "steady.pt" or state["steps"] == recipe.steps:
-                found = state
-    if found is None:
+    steady, ended = (
+        read_checkpoint(folder / name) if (folder / name).exists() else None for name in ("steady.pt", "checkpoint.pt")
+    )
+    whole = ended is not None and ended["steps"] == recipe.steps
+    found = ended if whole else steady
+    begun = found or ended
+    if begun is None:
         return None
-    begun, now = json.loads(found["recipe"]), json.loads(json.dumps(asdict(recipe)))
-    other = [name for name in now if name != "steps" and begun.get(name) != now[name]]
+    then, now = json.loads(begun["recipe"]), json.loads(json.dumps(asdict(recipe)))
+    other = [name for name in now if name != "steps" and (name not in then or then[name] != now[name])]
     if other:
-        raise ValueError(f"{folder}: the training there was begun with another {', '.join(other)}")
-    if found["step"] > recipe.steps:
-        raise ValueError(f"{folder}: the training there has taken {found['step']} steps already")
+        raise TrainingError(f"{folder}: the training there was begun with another {', '.join(other)}")
+    if found is None:
+        raise TrainingError(f"{folder}: the training there is one of {begun['steps']} steps and cannot be prolonged")
+    if not whole and found["step"] > recipe.falls_from:
+        raise TrainingError(
+            f"{folder}: the training there has taken {found['step']} steps already without its rate's fall"
+        )
     return found
 
 
-def weights_of(path: Path) -> Weights:
-    """What the network of a training had come to: its checkpoint, or the weights that were exported from one."""
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a :class:`Run` wrote to a file; on the CPU.
+
+    Raises:
+        TrainingError: the file is no such checkpoint.
+        OSError: it cannot be read.
+    """
+    state = None
+    with path.open("rb") as file:
+        # Of what is no archive torch.load makes errors of any kind
+        if zipfile.is_zipfile(file):
+            with contextlib.suppress(pickle.UnpicklingError, RuntimeError):
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not state.keys() >= _KEPT:
+        raise TrainingError(f"{path}: no checkpoint of the note network's training")
+    return state
+
+
+def weights_of(path: Path, size: Size) -> Weights:
+    """What the network of a training had come to: its checkpoint, or the weights that were exported from one.
+
+    Raises:
+        TrainingError: the file holds no weights, or those of a network that is not of this size.
+        OSError: it cannot be read.
+    """
     if path.suffix == ".safetensors":
-        exported = {name: value.float() for name, value in load_file(path).items()}
+        try:
+            weights = {name: value.float() for name, value in load_file(path).items()}
+        except SafetensorError as error:
+            raise TrainingError(f"{path}: not weights that `export` wrote") from error
         # Of the batches that running means were made of only training keeps count
         counts = {
-            f"{name.removesuffix('running_mean')}num_batches_tracked" for name in exported if name.endswith("mean")
+            f"{name.removesuffix('running_mean')}num_batches_tracked" for name in weights if name.endswith("mean")
         }
-        return exported | dict.fromkeys(counts, torch.tensor(0))
-    weights: Weights = torch.load(path, map_location="cpu", weights_only=True)["network"]
+        weights |= dict.fromkeys(counts, torch.tensor(0))
+    else:
+        weights = read_checkpoint(path)["network"]
+    try:
+        NoteNetwork(size).load_state_dict(weights)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{path}: not of a network of --width {size.width} and --harmonics {size.harmonics}"
+        ) from error
     return weights
 
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pipeline.errors import OutOfMemory
 from pipeline.progress import OnProgress, unheard
 from pipeline.transcription.drum_classes import CLASSES, FAMILIES
 from pipeline.transcription.drum_features import FINE, FLOOR, FloatArray
@@ -24,6 +25,7 @@ REACH = len(CHANNELS) + sum(DILATIONS)  # frames to both sides that decide about
 N_FAMILIES = len(FAMILIES)
 N_OUTPUTS = 2 * N_FAMILIES + len(CLASSES)
 FRAMES_PER_BLOCK = 3000  # bounds memory: half a minute at a time
+_LEAST_FRAMES = 300  # of a block: with the reach to both sides, fewer would hardly take less memory
 
 
 @dataclass(frozen=True)
@@ -108,19 +110,43 @@ def hear(
         network: ready to hear, on its device.
         levels: (n_frames, 80), as ``relative_levels`` gives them.
         profile: (80,), likewise.
-        on_progress: told before every half minute.
+        on_progress: told before every half minute, or less where so much does not fit the device.
+
+    Raises:
+        OutOfMemory: the device has too little memory for a few seconds.
     """
-    device = next(network.parameters()).device
     padded = nn.functional.pad(torch.from_numpy(levels), (0, 0, REACH, REACH), value=FLOOR)
-    profiles = torch.from_numpy(profile)[None].to(device)
     parts: tuple[list[Tensor], ...] = ([], [], [])
-    for start in range(0, len(levels), FRAMES_PER_BLOCK):
+    start, size = 0, FRAMES_PER_BLOCK
+    while start < len(levels):
         on_progress(start / len(levels))
-        stop = min(start + FRAMES_PER_BLOCK, len(levels))
-        with torch.inference_mode():
-            heard = network(padded[None, start : stop + 2 * REACH].to(device), profiles)
-        inner = slice(REACH, REACH + stop - start)
-        for part, values in zip(parts, (heard.onset.sigmoid(), heard.loudness.sigmoid(), heard.kinds), strict=True):
-            part.append(values[0, inner].cpu())
+        stop = min(start + size, len(levels))
+        try:
+            heard = _heard(network, padded[start : stop + 2 * REACH], torch.from_numpy(profile))
+        except torch.OutOfMemoryError:
+            heard = None  # seen to below: here the traceback still holds what fills the memory
+        if heard is None:
+            size = _less(stop - start)
+            continue
+        for part, values in zip(parts, heard, strict=True):
+            part.append(values)
+        start = stop
     onset, loudness, kinds = (torch.cat(part).numpy() for part in parts)
     return onset, loudness, kinds
+
+
+def _heard(network: DrumNetwork, levels: Tensor, profile: Tensor) -> tuple[Tensor, ...]:
+    """What :func:`hear` returns, of the frames that have REACH others to both sides."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        heard = network(levels[None].to(device), profile[None].to(device))
+        said = heard.onset.sigmoid(), heard.loudness.sigmoid(), heard.kinds
+        return tuple(values[0, REACH:-REACH].cpu() for values in said)
+
+
+def _less(n_frames: int) -> int:
+    """How many frames to try after so many did not fit."""
+    if n_frames // 2 < _LEAST_FRAMES:
+        raise OutOfMemory("The device has not enough free memory to hear drums. Stop what else uses it.")
+    torch.cuda.empty_cache()
+    return n_frames // 2

@@ -5,13 +5,10 @@ second, and says when strokes of five families begin, of which class and how lou
 ``pipeline.training.drums`` on performances rendered from freely licensed drum samples; no recorded music went into it.
 """
 
-from functools import cached_property
-
 import numpy as np
 
 from pipeline.notes import Note
 from pipeline.progress import OnProgress, part, unheard
-from pipeline.separation.device import choose_device
 from pipeline.transcription.drum_classes import KEYS
 from pipeline.transcription.drum_decoding import Stroke, strokes
 from pipeline.transcription.drum_features import (
@@ -22,12 +19,13 @@ from pipeline.transcription.drum_features import (
     relative_levels,
     resample,
 )
-from pipeline.transcription.drum_network import DrumNetwork, hear, load_network
+from pipeline.transcription.drum_network import DrumNetwork, hear
 
 # Quieter than this (dB full scale, loud parts) there is no drum stem, only what a separator left of other instruments.
 SILENCE_DB = -60.0
-# F on rendered performances of kits kept out of training is highest here: .828 composed and .817 human; .826 and .813
-# at 0.5, .822 and .810 at 0.7.  Training weighs a missed stroke twice, so that one half is not the middle.
+# F on the rendered performances of kits kept out of training is highest here, and on them it was chosen: .828 composed
+# and .817 human; .826 and .813 at 0.5, .822 and .810 at 0.7.  Training weighs a missed stroke twice, so that one half
+# is not the middle.
 THRESHOLD = 0.6
 NOMINAL_LENGTH_S = 0.1  # drums have no key release; MIDI wants an end
 _FEATURES_SHARE = 0.4  # of the time; the network takes nearly all of the rest
@@ -51,15 +49,11 @@ class DrumTranscriber:
     ride.
 
     Args:
-        device: where the network runs: auto, cuda, mps or cpu.
+        network: ready to hear, on its device; may be shared.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
-        self._device = choose_device(device)
-
-    @cached_property
-    def _network(self) -> DrumNetwork:
-        return load_network(self._device)
+    def __init__(self, network: DrumNetwork) -> None:
+        self._network = network
 
     def transcribe(self, samples: FloatArray, rate_hz: int, on_progress: OnProgress = unheard) -> list[Note]:
         """Hits of one drum stem; the same samples give the same notes.
@@ -71,6 +65,9 @@ class DrumTranscriber:
 
         Returns:
             Notes sorted by onset, then key; none when the stem is as good as silent.
+
+        Raises:
+            OutOfMemory: the network's device has too little memory for a few seconds.
         """
         if len(samples) == 0:
             return []

@@ -117,7 +117,7 @@ class NoteListener:
 
         Args:
             samples: the stem: float32 mono at 22.05 kHz, shape (n_samples,).
-            on_progress: told three times in each window of 16 s.
+            on_progress: told three times in each batch of windows of 16 s that are not silent.
             frames: the part, all by default; the same is heard of it whatever the part if it begins at a multiple of
                 :data:`INSIDE_FRAMES`.
             gain: what the stem is brought to its level with; :func:`gain_for` it by default.

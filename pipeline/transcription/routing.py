@@ -4,7 +4,7 @@ A new transcriber is a module with a class that has ``transcribe`` and one line 
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -27,6 +27,7 @@ from pipeline.transcription.silence import Audibility
 from pipeline.transcription.vocals import VocalsTranscriber
 
 if TYPE_CHECKING:  # imports torch
+    from pipeline.transcription.drum_network import DrumNetwork
     from pipeline.transcription.note_listening import NoteListener
     from pipeline.transcription.note_reading import ReadNote
 
@@ -77,6 +78,14 @@ class Networks:
         return NoteListener(device=choose_device(self.device))
 
     @cached_property
+    def drums(self) -> "DrumNetwork":
+        """The drum network."""
+        from pipeline.separation.device import choose_device  # torch takes seconds to import
+        from pipeline.transcription.drum_network import load_network
+
+        return load_network(choose_device(self.device))
+
+    @cached_property
     def basic_pitch(self) -> BasicPitchNetwork:
         """Basic Pitch."""
         (path,) = self._store.require("basic-pitch")
@@ -102,7 +111,7 @@ def _notes(networks: Networks) -> FamilyTranscriber:
 def _drums(networks: Networks) -> Transcriber:
     from pipeline.transcription.drums import DrumTranscriber  # imports torch
 
-    return DrumTranscriber(networks.device)
+    return DrumTranscriber(networks.drums)
 
 
 def _bass(networks: Networks) -> Transcriber:
@@ -212,34 +221,35 @@ class Transcription:
         audibility = Audibility(samples, rate_hz)
         if audibility.silent:
             return []
-        instruments = []
+
+        def audible(note: Note) -> Note | None:
+            """The note as far as the stem goes; None where nothing is heard of it."""
+            within = replace(note, end_s=min(note.end_s, stems[stem].duration_s))
+            return within if within.end_s > within.start_s and audibility.hears(within) else None
+
         hearing = part(on_progress, _HEARING_SHARE, 1.0)
-        for name, program, found in self._parts(route, samples, rate_hz, audibility, hearing):
-            within = (replace(note, end_s=min(note.end_s, stems[stem].duration_s)) for note in found)
-            notes = sorted(
-                (note for note in within if note.end_s > note.start_s and audibility.hears(note)),
-                key=lambda note: (note.start_s, note.pitch),
-            )
-            if notes:
-                confidence = presence[stem].purity * _confidence(notes)
-                instruments.append(Instrument(name, program, route.is_drum, stem, tuple(notes), confidence))
-        return instruments
+        return [
+            Instrument(name, program, route.is_drum, stem, tuple(notes), presence[stem].purity * _confidence(notes))
+            for name, program, notes in self._parts(route, samples, rate_hz, audible, hearing)
+            if notes
+        ]
 
     def _parts(
         self,
         route: Route,
         samples: NDArray[np.float32],
         rate_hz: int,
-        audibility: Audibility,
+        audible: Callable[[Note], Note | None],
         on_progress: OnProgress,
     ) -> list[tuple[str, int, list[Note]]]:
-        """Name, program and notes of every instrument; inaudible notes may be among them, but make no instrument."""
+        """Name, program and audible notes, by onset and pitch, of every instrument; of one there may be none."""
         transcriber = self._transcriber(route)
         if route.ensemble is None or not isinstance(transcriber, FamilyTranscriber):
-            return [(route.name, route.program, transcriber.transcribe(samples, rate_hz, on_progress))]
-        read = [one for one in transcriber.read(samples, rate_hz, on_progress) if audibility.hears(one.note)]
-        families = players(read, route.ensemble)
-        return [(*INSTRUMENTS[family], [one.note for one in notes]) for family, notes in families.items()]
+            found = map(audible, transcriber.transcribe(samples, rate_hz, on_progress))
+            return [(route.name, route.program, _in_order(note for note in found if note is not None))]
+        read = [(one, audible(one.note)) for one in transcriber.read(samples, rate_hz, on_progress)]
+        families = players([replace(one, note=note) for one, note in read if note is not None], route.ensemble)
+        return [(*INSTRUMENTS[family], _in_order(one.note for one in notes)) for family, notes in families.items()]
 
     def transcriber(self, stem: str) -> Transcriber:
         """The one that writes down stems of that name, loaded if need be.
@@ -263,6 +273,10 @@ class Transcription:
         """
         with self._loading:
             return self._networks.pitch
+
+
+def _in_order(notes: Iterable[Note]) -> list[Note]:
+    return sorted(notes, key=lambda note: (note.start_s, note.pitch))
 
 
 def _route(stem: str, transcriber: str) -> Route:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from pipeline.training.dataset import RenderedSong
+from pipeline.training.dataset import RenderedSong, rendered_songs
 from pipeline.training.evaluate import scored
 from pipeline.transcription.note_listening import WEIGHTS_PATH, NoteListener
 from pipeline.transcription.note_reading import ReadingSettings, read_notes
@@ -34,8 +34,8 @@ def main() -> None:
     network = NoteListener(arguments.weights)
     grid = list(itertools.product(LEAST_ONSETS, HELD_BIASES))
     scores: dict[tuple[str, float, float], list[tuple[float, float]]] = {}
-    for path in sorted(arguments.songs.glob("[!.]*/song.json")):
-        song = RenderedSong.open(path.parent)
+    for path in rendered_songs([arguments.songs]):
+        song = RenderedSong.open(path)
         audio = song.audio().astype(np.float32) / 32768
         recordings = [
             *(("alone", audio[part], song.notes[song.notes[:, 0] == part]) for part in range(len(audio))),

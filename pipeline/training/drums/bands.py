@@ -35,10 +35,10 @@ def _random_notes(
     return notes
 
 
-def _piece(path: Path, first_s: float, duration_s: float) -> tuple[list[pretty_midi.Note], ...]:
-    """Bass, chords and lead of some seconds of a piece."""
+def _excerpt(piece: pretty_midi.PrettyMIDI, first_s: float, duration_s: float) -> tuple[list[pretty_midi.Note], ...]:
+    """Bass, chords and lead of some seconds of a piece, by their pitches: whichever tracks its edition has."""
     parts: tuple[list[pretty_midi.Note], ...] = ([], [], [])
-    for note in pretty_midi.PrettyMIDI(str(path)).instruments[0].notes:
+    for note in (note for track in piece.instruments if not track.is_drum for note in track.notes):
         start_s = note.start - first_s
         if not 0 <= start_s < duration_s:
             continue
@@ -61,12 +61,11 @@ def band(rng: np.random.Generator, duration_s: float, pieces: Sequence[Path]) ->
     """
     tempo_bpm = float(rng.uniform(70, 170))
     if pieces and rng.random() < 0.8:
-        path = one_of(rng, pieces)
-        song = pretty_midi.PrettyMIDI(str(path))
-        tempo_bpm = float(song.get_tempo_changes()[1][0])
-        bars = song.get_downbeats()
-        bars = bars[bars < max(song.get_end_time() - duration_s, 1.0)]
-        parts = _piece(path, float(bars[rng.integers(len(bars))]), duration_s)
+        piece = pretty_midi.PrettyMIDI(str(one_of(rng, pieces)))
+        tempo_bpm = float(piece.get_tempo_changes()[1][0])
+        bars = piece.get_downbeats()
+        bars = bars[bars < max(piece.get_end_time() - duration_s, 1.0)]
+        parts = _excerpt(piece, float(bars[rng.integers(len(bars))]), duration_s)
     else:
         parts = tuple(_random_notes(rng, duration_s, 60 / tempo_bpm, limits) for limits in _RANGES)
     midi = pretty_midi.PrettyMIDI(resolution=960)

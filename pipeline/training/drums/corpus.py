@@ -1,8 +1,8 @@
 """All that is rendered for the drum network: what there is to train on, and what it is measured on.
 
 A corpus is a folder of files of performances.  ``composed-*`` and ``human-*`` are trained on, ``separated-*`` too (drum
-stems that have been through our own separation); ``held-out-*`` is played on kits that are in none of those.  A file
-that is there is not rendered again: delete the folder after changing what is rendered.
+stems that have been through our own separation); ``held-out-*`` is played on kits, and has bleed of pieces, that are in
+none of those.  A file that is there is not rendered again: delete the folder after changing what is rendered.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +19,15 @@ from pipeline.training.drums.human_grooves import performances
 from pipeline.training.drums.kits import HYDROGEN_FOLDERS, Kit, distribution_kits
 from pipeline.training.drums.render import HELD_OUT, Song, Sources, leaks, render_song, write_songs
 from pipeline.training.drums.sample_libraries import library_kits
-from pipeline.training.drums.separated import separated_song, separating_pipeline
+from pipeline.training.drums.separated import separated_song
+from pipeline.training.errors import TrainingError
+from pipeline.training.separating import separating_pipeline
 
 SONGS_PER_FILE = 100
 SEPARATED_PER_FILE = 6
 _BALANCES_SEED = 5
+_LEAKS_SEED, _HELD_OUT_LEAKS_SEED = 5, 6
+_HELD_OUT_PIECES = 5  # one in five
 _HELD_OUT_SEED, _SEPARATED_SEED, _HUMAN_SEED = 1_000_000, 2_000_000, 3_000_000
 
 
@@ -37,7 +41,7 @@ class Plan:
         human: files of real drummers' performances; none without ``groove_midi``.
         separated: files of separated ones; one more is held out.
         groove_midi: the unpacked Groove MIDI dataset, with its ``info.csv``.
-        pieces: a folder of POP909's MIDI files.
+        pieces: a folder of POP909's MIDI files; one in five is kept for what is held out.
         libraries: folders by the names that sample_libraries.py knows.
         hydrogen: folders of Hydrogen's kits.
         workers: processes at once.
@@ -55,21 +59,51 @@ class Plan:
 
 
 def all_kits(plan: Plan) -> dict[str, Kit]:
-    """Every kit by name."""
-    kits = distribution_kits(plan.hydrogen)
+    """Every kit by name.
+
+    Raises:
+        TrainingError: a library's folder has none of its samples.
+    """
+    kits: dict[str, Kit] = {}
     for name, folder in sorted((plan.libraries or {}).items()):
         kits |= library_kits(name, folder, np.random.default_rng(_BALANCES_SEED))
-    return kits
+    return kits | distribution_kits(plan.hydrogen)  # last: these take minutes
+
+
+def _split(folder: Path | None) -> tuple[list[Path], list[Path]]:
+    """The MIDI files below a folder to train on, and those to measure with; none without a folder.
+
+    Raises:
+        TrainingError: there is none below it.
+    """
+    # Versions and drafts that POP909 has beside a piece would be the same music once more
+    pieces = sorted(path for path in folder.rglob("*.mid") if "versions" not in path.parts) if folder else []
+    if folder and not pieces:
+        raise TrainingError(f"--pieces {folder}: no MIDI files below it")
+    apart = pieces[_HELD_OUT_PIECES - 1 :: _HELD_OUT_PIECES]
+    return [path for path in pieces if path not in apart], apart
 
 
 def render_corpus(plan: Plan) -> None:
-    """Renders every file of the plan that is not there yet."""
+    """Renders every file of the plan that is not there yet.
+
+    Raises:
+        TrainingError: there are no pieces, or no samples of a library, where they should be.
+    """
+    pieces, pieces_apart = _split(plan.pieces)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    pieces = sorted(plan.pieces.rglob("*.mid")) if plan.pieces else []
     kits = all_kits(plan)
-    music = leaks(_BALANCES_SEED, pieces)
-    training = Sources({name: kit for name, kit in kits.items() if name not in HELD_OUT}, human_share=0.0, leaks=music)
-    apart = Sources({name: kits[name] for name in HELD_OUT}, human_share=0.0, leaks=music, as_they_are=True)
+    training = Sources(
+        {name: kit for name, kit in kits.items() if name not in HELD_OUT},
+        human_share=0.0,
+        leaks=leaks(_LEAKS_SEED, pieces),
+    )
+    apart = Sources(
+        {name: kits[name] for name in HELD_OUT},
+        human_share=0.0,
+        leaks=leaks(_HELD_OUT_LEAKS_SEED, pieces_apart),
+        as_they_are=True,
+    )
     groups: list[tuple[str, Callable[[int], Song], int, int, int]] = []
     folder = plan.groove_midi
     groups.append(("held-out-composed", partial(render_song, apart), 1, 60, _HELD_OUT_SEED))
@@ -83,11 +117,11 @@ def render_corpus(plan: Plan) -> None:
     if plan.separated:
         separation = separating_pipeline()
         both = replace(played, human_share=0.6) if folder else training
-        for name, sources, count, seed in (
-            ("held-out-separated", apart, 1, _SEPARATED_SEED),
-            ("separated", both, plan.separated, _SEPARATED_SEED + 1000),
+        for name, sources, music, count, seed in (
+            ("held-out-separated", apart, pieces_apart, 1, _SEPARATED_SEED),
+            ("separated", both, pieces, plan.separated, _SEPARATED_SEED + 1000),
         ):
-            separating = partial(_separated, sources, pieces, separation)
+            separating = partial(_separated, sources, music, separation)
             groups.append((name, separating, count, SEPARATED_PER_FILE, seed))
     for name, song, n_files, size, seed in groups:
         jobs = [(plan.folder / f"{name}-{i:03d}.npz", seed + i * size, size) for i in range(n_files)]

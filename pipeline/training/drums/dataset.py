@@ -13,6 +13,7 @@ from pipeline.training.drums.kits import FloatArray
 from pipeline.training.drums.render import Song, read_songs
 from pipeline.transcription.drum_classes import FAMILIES
 from pipeline.transcription.drum_features import FINE, FLOOR, FRAMES_PER_S
+from pipeline.transcription.drum_network import REACH
 
 FAMILY_OF = tuple(row for row, classes in enumerate(FAMILIES.values()) for _ in classes)
 NOTHING = -1
@@ -23,7 +24,7 @@ class Batch:
     """Tensors of some excerpts.
 
     Attributes:
-        levels: (n, n_frames, 80).
+        levels: (n, REACH + n_frames + REACH, 80): with what is around each excerpt, as at work.
         profile: (n, 80).
         onset: (n, n_frames, 5): 1 where a stroke of the family begins, less beside it.
         kind: (n, n_frames, 5): its class within the family, NOTHING where none begins.
@@ -79,13 +80,16 @@ class Songs:
         for index in rng.choice(len(self.songs), size, p=self._odds):
             song = self.songs[index]
             first = int(rng.integers(0, len(song.levels) - n_frames + 1))
-            excerpt = slice(first, first + n_frames)
-            onset, kind, loudness = (values[excerpt] for values in self._targets[index])
-            parts.append((song.levels[excerpt], song.profile, onset, kind, loudness))
-        levels, profile, onset, kind, loudness = (
-            torch.from_numpy(np.stack([part[i] for part in parts])) for i in range(5)
+            onset, kind, loudness = (values[first : first + n_frames] for values in self._targets[index])
+            seen = np.arange(first - REACH, first + n_frames + REACH)
+            inside = seen.clip(0, len(song.levels) - 1)
+            parts.append((song.levels[inside], seen != inside, song.profile, onset, kind, loudness))
+        levels, beyond, profile, onset, kind, loudness = (
+            torch.from_numpy(np.stack([part[i] for part in parts])) for i in range(6)
         )
-        return Batch(*_disturbed(rng, levels.float(), profile.float()), onset, kind, loudness)
+        levels, profile = _disturbed(rng, levels.float(), profile.float())
+        levels[beyond] = FLOOR  # before and after a song there is none of its noise either
+        return Batch(levels, profile, onset, kind, loudness)
 
 
 def _disturbed(rng: np.random.Generator, levels: Tensor, profile: Tensor) -> tuple[Tensor, Tensor]:

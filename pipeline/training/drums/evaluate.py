@@ -18,7 +18,7 @@ THRESHOLDS = tuple(np.round(np.arange(0.3, 0.85, 0.05), 2).tolist())
 
 @dataclass
 class Score:
-    """Onset F (50 ms) by family and class, the best threshold, and the correlation of velocities over matched strokes.
+    """Onset F (50 ms) by family and class, and the correlation of velocities over matched strokes, at one threshold.
 
     Attributes:
         matched: strokes found that are there, by name of family or class; ``all`` for the five families together.

@@ -114,16 +114,27 @@ def labelled(hits: Sequence[Hit], pitches: Sequence[float]) -> npt.NDArray[np.fl
 
 
 def dry_song(
-    rng: np.random.Generator, sources: Sources, seed: int, tempo_bpm: float = 0.0
+    rng: np.random.Generator, sources: Sources, seed: int, tempo_bpm: float = 0.0, duration_s: float = SONG_S
 ) -> tuple[FloatArray, npt.NDArray[np.float32]]:
-    """One performance as its microphones hear it, and its strokes; composed at that tempo from 0 s on where given."""
+    """One performance as its microphones hear it, and its strokes.
+
+    Args:
+        rng: draws the performance.
+        sources: what it is made of.
+        seed: of the song: which kit is next where kits are used as they are.
+        tempo_bpm: to compose at, from 0 s on; 0 for any, or a real drummer's performance.
+        duration_s: of the performance.
+
+    Returns:
+        Samples, (duration_s * 44100,), and strokes, (n_hits, 3), as :class:`Song` has them.
+    """
     kit, varied = _kit(rng, sources, seed)
     if not tempo_bpm and sources.performances and rng.random() < sources.human_share:
         path = one_of(rng, sources.performances)
-        hits = perform(rng, kit, path, SONG_S)
+        hits = perform(rng, kit, path, duration_s)
     else:
-        hits = compose(rng, kit, SONG_S, tempo_bpm, 0.02 if tempo_bpm else -1.0)
-    audio, pitches = mix(rng, kit, hits, SONG_S, varied)
+        hits = compose(rng, kit, duration_s, tempo_bpm, 0.02 if tempo_bpm else -1.0)
+    audio, pitches = mix(rng, kit, hits, duration_s, varied)
     return audio, labelled(hits, pitches)
 
 

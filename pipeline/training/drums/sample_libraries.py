@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from pipeline.training.drums.kits import FloatArray, Kit, read_mono, trimmed, voice_of
+from pipeline.training.errors import TrainingError
 
 N_BALANCES = 4
 MAX_LAYERS = 12  # of a drum that was recorded dozens of times
@@ -95,6 +96,7 @@ LIBRARIES: dict[str, tuple[Callable[[Path], Parsed], Callable[[str], str]]] = {
     "gogodze": (_gogodze, _drum_gogodze),
     "frankensnare": (_frankensnare, _drum_frankensnare),
 }
+NAMES = (*LIBRARIES, "lmms")
 
 
 def _strokes(folder: Path, parse: Callable[[Path], Parsed]) -> dict[tuple[str, str], dict[str, FloatArray]]:
@@ -127,17 +129,23 @@ def library_kits(name: str, folder: Path, rng: np.random.Generator) -> dict[str,
     """The kits of one library, each with its microphones balanced in another way.
 
     Args:
-        name: ``muldjord``, ``gogodze``, ``frankensnare`` or ``lmms``.
+        name: one of :data:`NAMES`.
         folder: where it lies.
         rng: draws the balances.
 
     Returns:
         Kits by name; some have only a few kinds of drum.
+
+    Raises:
+        TrainingError: none of its samples is there.
     """
     if name == "lmms":
-        return {"lmms": _lmms(folder)}
+        only = _lmms(folder)
+        _check_found(name, folder, len(only))
+        return {name: only}
     parse, drum_of = LIBRARIES[name]
     strokes = _strokes(folder, parse)
+    _check_found(name, folder, len(strokes))
     microphones = sorted({microphone for channels in strokes.values() for microphone in channels})
     kits = {}
     for number, gains in enumerate(_balances(rng, microphones)):
@@ -152,6 +160,11 @@ def library_kits(name: str, folder: Path, rng: np.random.Generator) -> dict[str,
             kit.setdefault(kind, []).append(voice_of(kind, _ranked(samples)))
         kits[f"{name}:{number}"] = kit
     return kits
+
+
+def _check_found(name: str, folder: Path, n_found: int) -> None:
+    if not n_found:
+        raise TrainingError(f"--library {name}={folder}: no samples of {name} below it")
 
 
 def _ranked(samples: list[tuple[float, FloatArray]]) -> list[tuple[float, FloatArray]]:

@@ -1,12 +1,13 @@
 """Trains the drum network on rendered performances; resumable, on a CPU or a GPU.
 
 The learning rate rises, stays, and falls to nothing over the last quarter of the steps.  A run that was stopped goes on
-with the batch it had come to.
+with the batch it had come to; with more steps than before only as long as its rate has not begun to fall.
 """
 
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.training.drums.dataset import NOTHING, Batch, Songs
+from pipeline.training.errors import TrainingError
 from pipeline.transcription.drum_classes import FAMILIES
-from pipeline.transcription.drum_network import DrumNetwork, Heard
+from pipeline.transcription.drum_network import REACH, DrumNetwork, Heard
 
 _WARM_UP_STEPS = 100
 _FALL_SHARE = 0.25
@@ -32,7 +34,7 @@ class Recipe:
     Attributes:
         steps: batches in all.
         batch_size: excerpts in a batch.
-        n_frames: of an excerpt, 10 ms each.
+        n_frames: of an excerpt, 10 ms each; the network sees its reach beyond that to both sides.
         rate: the highest learning rate.
         seed: of weights and excerpts.
     """
@@ -45,7 +47,13 @@ class Recipe:
 
 
 def loss_of(heard: Heard, batch: Batch) -> Tensor:
-    """Of onsets everywhere, of kinds and velocities where strokes begin."""
+    """Of onsets everywhere, of kinds and velocities where strokes begin; what lies around the excerpts does not count.
+
+    Args:
+        heard: of all frames of the batch's levels.
+        batch: excerpts and their surroundings.
+    """
+    heard = Heard(*(values[:, REACH:-REACH] for values in vars(heard).values()))
     weight = 1 + (_ONSET_RARITY - 1) * batch.onset
     onset = functional.binary_cross_entropy_with_logits(heard.onset, batch.onset, weight)
     known = batch.loudness >= 0
@@ -59,13 +67,30 @@ def loss_of(heard: Heard, batch: Batch) -> Tensor:
     return onset + _LOUDNESS_WEIGHT * loudness + _KIND_WEIGHT * kinds
 
 
+def _check_goes_on(checkpoint: Path, kept: dict[str, Any], step: int, recipe: Recipe) -> None:
+    """Raises TrainingError unless a run that has come to that step by the kept recipe can go on by another."""
+    if {**kept, "steps": 0} != {**asdict(recipe), "steps": 0}:
+        raise TrainingError(f"{checkpoint} was trained by another recipe: {kept}")
+    if step > recipe.steps:
+        raise TrainingError(f"{checkpoint} has taken {step} steps already, more than --steps {recipe.steps}")
+    falls_from = round((1 - _FALL_SHARE) * kept["steps"])
+    if recipe.steps > kept["steps"] and step > falls_from:
+        raise TrainingError(
+            f"{checkpoint} cannot be prolonged to --steps {recipe.steps}: it has taken {step} of {kept['steps']} steps "
+            f"and its learning rate fell from step {falls_from} on"
+        )
+
+
 class Run:
     """One training, kept in a file: weights, optimiser, step and recipe.
 
     Args:
-        checkpoint: the file; an unfinished run in it goes on.
+        checkpoint: the file, whose folder is made if need be; an unfinished run in it goes on.
         recipe: must be that of the unfinished run, but for its steps.
         device: where to train.
+
+    Raises:
+        TrainingError: the run in the file cannot go on by this recipe.
     """
 
     def __init__(self, checkpoint: Path, recipe: Recipe, device: torch.device) -> None:
@@ -74,10 +99,10 @@ class Run:
         self.network = DrumNetwork(fused=False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=recipe.rate, weight_decay=0.01)
         self.step = 0
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
         if checkpoint.exists():
             kept = torch.load(checkpoint, map_location=device, weights_only=True)
-            if {**kept["recipe"], "steps": 0} != {**asdict(recipe), "steps": 0}:
-                raise ValueError(f"{checkpoint} was trained by another recipe: {kept['recipe']}")
+            _check_goes_on(checkpoint, kept["recipe"], kept["step"], recipe)
             self.network.load_state_dict(kept["network"])
             self.optimizer.load_state_dict(kept["optimizer"])
             self.step = kept["step"]
@@ -87,7 +112,8 @@ class Run:
         self.network.train()
         bf16 = self.device.type == "cpu" or torch.cuda.is_bf16_supported()
         began, total = time.monotonic(), 0.0
-        for step in range(self.step, min(until or self.recipe.steps, self.recipe.steps)):
+        stop = self.recipe.steps if until is None else min(until, self.recipe.steps)
+        for step in range(self.step, stop):
             batch = songs.batch(
                 np.random.default_rng((self.recipe.seed, step)), self.recipe.batch_size, self.recipe.n_frames
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.training.errors import TrainingError
 from pipeline.training.sounds.base import Sound
 from pipeline.training.sounds.library import sampled_sounds
 from pipeline.training.sounds.synthesis import synthetic_sounds
@@ -27,17 +28,32 @@ class Sources:
     seed: int = 0
 
 
-def load_sounds(sources: Sources) -> list[Sound]:
-    """All of them; takes some seconds, and hundreds of MB for large soundfonts."""
+def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
+    """All of them; takes some seconds, and hundreds of MB for large soundfonts.
+
+    With them, of the libraries, what is left out and why.
+
+    Raises:
+        TrainingError: nothing can be had from one of the sources.
+    """
     sounds: list[Sound] = []
+    left_out: list[str] = []
     if sources.soundfonts:
         # Needs FluidSynth's library on the system
         from pipeline.training.sounds.soundfont import Soundfont
 
         for path in sources.soundfonts:
-            sounds += Soundfont(path, path.stem).sounds()
+            try:
+                soundfont = Soundfont(path, path.stem)
+            except ValueError as error:
+                raise TrainingError(f"--soundfont {error}") from error
+            sounds += soundfont.sounds()
     for folder in sources.libraries:
-        sounds += sampled_sounds(folder)[0]
+        found, unfit = sampled_sounds(folder)
+        if not found:
+            raise TrainingError(f"--library {folder}: of {len(unfit)} SFZ files below it none can be used")
+        sounds += found
+        left_out += unfit
     if sources.synthetic:
         sounds += synthetic_sounds(np.random.default_rng(sources.seed), sources.synthetic)
-    return sounds
+    return sounds, left_out

@@ -8,37 +8,129 @@ from pipeline.training.sounds.sampler import OUT_OF_TUNE_CENTS, SampledSound, re
 from pipeline.training.sounds.sfz import Region, regions_of
 from pipeline.training.sounds.tuning import check_tuning
 
-# What was used: name, where it is had from, licence.  Each lies in a folder of its own name below the one that
-# :func:`sampled_sounds` is given, as its repository has it.
+# What was used: name, where it is had from, licence, revision.  Each lies in a folder of its own name below the one
+# that :func:`sampled_sounds` is given, as its repository has it at that revision.
 LIBRARIES = (
     (
         "Caveman Cosmonaut, Karoryfer Samples",
         "https://github.com/sfzinstruments/karoryfer.caveman-cosmonaut",
         "CC0-1.0",
+        "9de9bcfcbc6d2b20bea5c1116cd07a310febc339",
     ),
-    ("Cowsynth, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.cowsynth", "CC0-1.0"),
-    ("Bear Sax, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.bear-sax", "CC0-1.0"),
-    ("Emilyguitar, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.emilyguitar", "CC0-1.0"),
-    ("Growlybass, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.growlybass", "CC0-1.0"),
-    ("Meatbass, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.meatbass", "CC0-1.0"),
-    ("Pastabass, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.pastabass", "CC0-1.0"),
-    ("Shinyguitar, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.shinyguitar", "CC0-1.0"),
-    ("Squidpipes, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.squidpipes", "CC0-1.0"),
-    ("String Cyborgs, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.string-cyborgs", "CC0-1.0"),
-    ("Swagbass, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.swagbass", "CC0-1.0"),
-    ("War Tuba, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.war-tuba", "CC0-1.0"),
-    ("Weresax, Karoryfer Samples", "https://github.com/sfzinstruments/karoryfer.weresax", "CC0-1.0"),
+    (
+        "Cowsynth, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.cowsynth",
+        "CC0-1.0",
+        "5a5b5afc2dabbe54cf9d75ab64711ce01862b42c",
+    ),
+    (
+        "Bear Sax, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.bear-sax",
+        "CC0-1.0",
+        "7abb3c652525a15dfac80e1b5dfbba9964ee568f",
+    ),
+    (
+        "Emilyguitar, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.emilyguitar",
+        "CC0-1.0",
+        "b4920dc662fd9cad6dcaccdeecffdd91c8725d8c",
+    ),
+    (
+        "Growlybass, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.growlybass",
+        "CC0-1.0",
+        "4f483268fc66b5a6d5781d421c0d11b8d08d3fc6",
+    ),
+    (
+        "Meatbass, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.meatbass",
+        "CC0-1.0",
+        "ac9e859564bda286ab5ec672d00ff1aa2fef2895",
+    ),
+    (
+        "Pastabass, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.pastabass",
+        "CC0-1.0",
+        "90135cd026db5d4fa0fe538240b4203f085f5244",
+    ),
+    (
+        "Shinyguitar, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.shinyguitar",
+        "CC0-1.0",
+        "57243cca85277dbcc120ce17c6178032f93c80f3",
+    ),
+    (
+        "Squidpipes, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.squidpipes",
+        "CC0-1.0",
+        "b258528c8f49d6389ec2b4ec04a8b10013169dd9",
+    ),
+    (
+        "String Cyborgs, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.string-cyborgs",
+        "CC0-1.0",
+        "f2238b3e36ae64c6383356221dc89c9c476c7b11",
+    ),
+    (
+        "Swagbass, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.swagbass",
+        "CC0-1.0",
+        "9d10fcae71af1975988ddecd5af1c95d372c7355",
+    ),
+    (
+        "War Tuba, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.war-tuba",
+        "CC0-1.0",
+        "5b62dd6ef6b00281bb734769e44a63f5e013018a",
+    ),
+    (
+        "Weresax, Karoryfer Samples",
+        "https://github.com/sfzinstruments/karoryfer.weresax",
+        "CC0-1.0",
+        "595d1fc1044edf6260d44b8215b723a3fbdd1802",
+    ),
     (
         "Discord SFZ General MIDI Bank (instruments 2, 3, 5, 26, 34, 46, 105)",
         "https://github.com/sfzinstruments/Discord-SFZ-GM-Bank",
         "CC0-1.0",
+        "7a9c478fe331f94f246d33332f0adedb25bbbe27",
     ),
-    ("E-Pianos, Greg Sullivan", "https://github.com/sfzinstruments/GregSullivan.E-Pianos", "CC-BY-3.0"),
-    ("Splendid Grand Piano, AKAI", "https://github.com/sfzinstruments/SplendidGrandPiano", "public domain"),
-    ("Soundfonts, Ethan Winer", "https://github.com/sfzinstruments/EthanWiner.Soundfonts", "public domain"),
-    ("Solo Saxophones, Music Technology Group", "https://github.com/sfzinstruments/MTG.SoloSax", "CC-BY-4.0"),
-    ("Spanish classical guitar, FreePats", "https://github.com/freepats/spanish-classical-guitar", "CC0-1.0"),
-    ("Upright piano KW, FreePats", "https://github.com/freepats/upright-piano-KW", "CC0-1.0"),
+    (
+        "E-Pianos, Greg Sullivan",
+        "https://github.com/sfzinstruments/GregSullivan.E-Pianos",
+        "CC-BY-3.0",
+        "8c3e581acda3594b553948ff0222d4f84a698376",
+    ),
+    (
+        "Splendid Grand Piano, AKAI",
+        "https://github.com/sfzinstruments/SplendidGrandPiano",
+        "public domain",
+        "1c595d827b7fd7f0be3134aaed0f90b3662a09cf",
+    ),
+    (
+        "Soundfonts, Ethan Winer",
+        "https://github.com/sfzinstruments/EthanWiner.Soundfonts",
+        "public domain",
+        "173e3f897a922dc9fb9b96ae743f82c9d5ad1e19",
+    ),
+    (
+        "Solo Saxophones, Music Technology Group",
+        "https://github.com/sfzinstruments/MTG.SoloSax",
+        "CC-BY-4.0",
+        "b494d256549b3d088fdec176ce82867f8a1f58b2",
+    ),
+    (
+        "Spanish classical guitar, FreePats",
+        "https://github.com/freepats/spanish-classical-guitar",
+        "CC0-1.0",
+        "6f4eb1b092acc88f5448cea1a0001bd07b971af8",
+    ),
+    (
+        "Upright piano KW, FreePats",
+        "https://github.com/freepats/upright-piano-KW",
+        "CC0-1.0",
+        "570f6c60ed2eff67accad3b85d5b452e57a3ad28",
+    ),
 )
 
 # Looked for in this order in a file's path below the folder, in lower case and with spaces for underscores; None leaves
@@ -98,10 +190,8 @@ def family_of_name(name: str) -> str | None:
 def sampled_sounds(folder: Path) -> tuple[list[SampledSound], list[str]]:
     """Every instrument of the SFZ files below a folder that has a family and is in tune.
 
-    With it, for everything else, its name and why it is left out.  Raises NotADirectoryError for what is no folder.
+    With it, for everything else, its name and why it is left out.
     """
-    if not folder.is_dir():
-        raise NotADirectoryError(folder)
     sounds: list[SampledSound] = []
     left_out = []
     seen: set[frozenset[Region]] = set()

@@ -29,7 +29,7 @@ _KEYS = {
     "synth pad": (36, 88),
 }
 _GAIN = 0.35  # a dozen loud notes stay below full scale
-_PRESSURE = 7  # controllers of General MIDI
+_VOLUME = 7  # controllers of General MIDI
 _VIBRATO = 1
 _PEDAL_OFF = 64
 _KEYS_MEASURED_AT_ONCE = 4
@@ -69,7 +69,7 @@ class Soundfont:
         synth.system_reset()
         synth.program_select(0, self._id, 0, program)
         synth.cc(0, _PEDAL_OFF, 0)
-        synth.cc(0, _PRESSURE, 100)
+        synth.cc(0, _VOLUME, 100)
         synth.cc(0, _VIBRATO, vibrato)
         synth.pitch_bend(0, round(cents * _BEND_PER_CENT))
         n_samples = round(length_s * RATE_HZ)

@@ -7,11 +7,13 @@ import pretty_midi
 import pytest
 import soundfile
 
+from pipeline.training.drums import bands
+from pipeline.training.drums.bands import band
 from pipeline.training.drums.grooves import Hit, compose
 from pipeline.training.drums.human_grooves import perform, performances
 from pipeline.training.drums.kits import RATE_HZ, Kit, hydrogen_kit, kind_of, trimmed, voice_of
 from pipeline.training.drums.mixing import mix, worn
-from pipeline.training.drums.render import Sources, heard, labelled, read_songs, render_song, write_songs
+from pipeline.training.drums.render import Sources, dry_song, heard, labelled, read_songs, render_song, write_songs
 from pipeline.training.drums.sample_libraries import library_kits
 from pipeline.training.drums.synthetic_kits import synthetic_kit
 from pipeline.transcription.drum_classes import CLASSES
@@ -51,6 +53,30 @@ def test_a_given_tempo_puts_kicks_on_its_bars(kit: Kit) -> None:
         ]
         bars += [min(abs(time_s - 2.02) for time_s in kicks)] if kicks else []
     assert np.median(bars) < 0.02  # the second bar of four beats begins 2 s after the first
+
+
+def test_a_long_performance_keeps_the_beat_of_its_tempo_to_the_end(kit: Kit) -> None:
+    audio, hits = dry_song(np.random.default_rng(0), Sources({"a": kit}), 0, 120.0, 45.0)
+    assert len(audio) == 45 * RATE_HZ
+    late = hits[hits[:, 0] > 20, 0]
+    off_beat_s = np.abs((late - 0.02 + 0.25) % 0.5 - 0.25)
+    assert np.mean(off_beat_s < 0.03) > 0.4
+    assert late.max() > 43
+
+
+def test_all_tracks_of_a_piece_are_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = pretty_midi.PrettyMIDI()
+    for pitch, is_drum in ((76, False), (64, False), (39, False), (90, True)):
+        track = pretty_midi.Instrument(0, is_drum)
+        track.notes = [pretty_midi.Note(90, pitch, 0.5 * i, 0.5 * i + 0.4) for i in range(20)]
+        piece.instruments.append(track)
+    piece.write(str(tmp_path / "piece.mid"))
+    midis: list[pretty_midi.PrettyMIDI] = []
+    monkeypatch.setattr(bands, "rendered", lambda midi, _: midis.append(midi) or np.ones(100, np.float32))
+    monkeypatch.setattr(bands, "_random_notes", lambda *_: [])
+    for seed in range(10):
+        band(np.random.default_rng(seed), 4.0, [tmp_path / "piece.mid"])
+    assert {note.pitch for midi in midis for part in midi.instruments for note in part.notes} == {76, 64, 39}
 
 
 def test_strokes_sound_when_they_should(kit: Kit) -> None:

@@ -121,6 +121,26 @@ def test_targets_are_where_the_notes_are(tone):
     pytest.fail("none of six samples held the onset")
 
 
+def test_of_two_parts_on_one_key_the_louder_is_taught(tmp_path):
+    # A soft part strikes the key again and again that a loud one holds, and is alone before and after that
+    soft = [[0, time_s, time_s + 0.2, 69, 30] for time_s in np.arange(0.5, 9.5, 0.5)]
+    loud = [[1, 3.02, 7.02, 69, 120]]
+    parts = [{"role": "chords", "family": family, "sound": "none"} for family in ("piano", "brass")]
+    notes = np.array(sorted(soft + loud, key=lambda note: note[1]), np.float32)
+    np.save(tmp_path / "notes.npy", notes)
+    np.save(tmp_path / "audio.npy", np.zeros((2, 10 * RATE_HZ), np.int16))
+    (tmp_path / "song.json").write_text(json.dumps({"seed": 0, "beat_s": 0.5, "parts": parts}))
+    samples = Samples([tmp_path], Mixing(n_frames=300, augmented=False), 20, seed=0).batch(0)
+    piano, brass = (FAMILIES.index(family) for family in ("piano", "brass"))
+    a4 = 69 - FIRST_PITCH
+    starts = ~np.isnan(samples.velocity[:, :, a4])
+    velocities, families = samples.velocity[:, :, a4][starts], samples.family[:, :, a4][starts]
+    taught = set(zip(np.rint(127 * velocities).astype(int).tolist(), families.tolist(), strict=True))
+    assert taught == {(30, piano), (120, brass)}
+    held = (samples.family[:, :, a4] == brass).sum(axis=1) * FRAME_S
+    assert held.max() == pytest.approx(4, abs=0.1)
+
+
 def test_a_batch_follows_from_its_number(songs):
     folders = sorted(songs.iterdir())
     first, again = (Samples(folders, MIXING, 2, seed=3).batch(7) for _ in range(2))

@@ -1,12 +1,16 @@
 """SFZ files and recordings: what is read, what is played, what is left out."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from pipeline.training.errors import TrainingError
+from pipeline.training.render import Job, render
 from pipeline.training.sounds.base import RATE_HZ, Played
+from pipeline.training.sounds.collection import Sources, load_sounds
 from pipeline.training.sounds.library import LIBRARIES, family_of_name, sampled_sounds
 from pipeline.training.sounds.sfz import pitch_of, regions_of
 from pipeline.training.sounds.tuning import check_tuning, pitch_error_cents
@@ -143,8 +147,24 @@ def test_families_are_told_by_names(name: str, family: str | None) -> None:
     assert family_of_name(name) == family
 
 
-def test_every_library_says_where_it_is_from_and_its_licence() -> None:
-    for name, address, licence in LIBRARIES:
+def test_what_is_left_out_of_a_library_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_flutes(tmp_path / "library")
+    (tmp_path / "library" / "thing.sfz").write_text("")
+    render(Job(tmp_path / "songs", Sources((), (tmp_path / "library",), synthetic=40), None, 0, 1, song_s=4.0), 1)
+    assert capsys.readouterr().err == "SFZ files left out of --library: 1 (thing: no family, or no plain notes)\n"
+
+
+@pytest.mark.parametrize("files", [(), ("thing.sfz",)])
+def test_a_library_of_nothing_is_refused(tmp_path: Path, files: tuple[str, ...]) -> None:
+    for name in files:
+        (tmp_path / name).write_text("")
+    with pytest.raises(TrainingError, match=f"--library {tmp_path}: of {len(files)} SFZ files"):
+        load_sounds(Sources((), (tmp_path,), synthetic=1))
+
+
+def test_every_library_says_where_it_is_from_its_licence_and_its_revision() -> None:
+    for name, address, licence, revision in LIBRARIES:
         assert name
         assert address.startswith("https://")
         assert licence.startswith(("CC0", "CC-BY-3", "CC-BY-4", "public domain"))
+        assert re.fullmatch("[0-9a-f]{40}", revision)

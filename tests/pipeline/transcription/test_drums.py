@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile
+import torch
 
 from pipeline.notes import Note
+from pipeline.transcription.drum_network import load_network
 from pipeline.transcription.drums import DrumTranscriber
 
 RATE_HZ = 44_100
@@ -91,7 +93,7 @@ def onsets(notes: list[Note], key: int) -> list[float]:
 
 
 def transcribe(samples: np.ndarray, rate_hz: int = RATE_HZ) -> list[Note]:
-    return DrumTranscriber().transcribe(samples, rate_hz)
+    return DrumTranscriber(load_network(torch.device("cpu"))).transcribe(samples, rate_hz)
 
 
 @pytest.mark.parametrize("key", [KICK, SNARE, CLOSED_HAT])

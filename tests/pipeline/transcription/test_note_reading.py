@@ -34,13 +34,20 @@ def played(*notes: tuple[int, int]) -> NoteEvidence:
 
 def test_a_key_that_is_struck_and_let_go_is_a_note() -> None:
     evidence = played((100, 200))
-    evidence.velocity[50, COLUMN] = 0.75
+    evidence.velocity[49:52, COLUMN] = (0.6, 0.75, 0.9)  # said three times, and believed on the whole
     (read,) = read_notes(evidence)
     assert read.note.pitch == 60
     assert read.note.start_s == pytest.approx(100 * STEP_S)
     assert read.note.end_s == pytest.approx(200 * STEP_S)
     assert read.note.velocity == pytest.approx(0.75)
     assert read.note.confidence == pytest.approx(1 / (1 + np.exp(-3)))
+
+
+def test_what_is_said_of_notes_at_either_end_of_the_evidence_counts_for_them() -> None:
+    evidence = played((1, 50), (796, 799))
+    evidence.velocity[[0, 1, 398, 399], COLUMN] = (0.3, 0.6, 0.6, 0.3)
+    velocities = [read.note.velocity for read in read_notes(evidence)]
+    assert velocities == pytest.approx([0.4, 0.3])
 
 
 def test_an_onset_lies_between_steps_where_its_neighbours_say_so() -> None:
