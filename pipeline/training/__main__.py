@@ -20,10 +20,10 @@ from pipeline.training.dataset import Mixing, RenderedSong, rendered_songs
 from pipeline.training.drums.commands import register
 from pipeline.training.errors import TrainingError
 from pipeline.training.export import export
+from pipeline.training.process_group import run_processes
 from pipeline.training.render import Job, render
 from pipeline.training.separate import separate_songs
 from pipeline.training.sounds.collection import Sources
-from pipeline.training.team import together
 from pipeline.training.train import Recipe, train, unfinished, weights_of
 from pipeline.transcription.note_network import HARMONICS, Size
 
@@ -191,7 +191,7 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
                 "--separated-share: no separated songs: run `python -m pipeline.training separate` first"
             )
         unfinished(arguments.out, recipe)
-        together(partial(train, songs, arguments.out, recipe, device, start), recipe.processes)
+        run_processes(partial(train, songs, arguments.out, recipe, device, start), recipe.processes)
 
     parser.set_defaults(run=run)
 

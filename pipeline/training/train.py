@@ -25,7 +25,7 @@ from pipeline.instrument_families import FAMILIES
 from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
 from pipeline.training.errors import TrainingError
 from pipeline.training.optimizing import Optimizer
-from pipeline.training.team import Team
+from pipeline.training.process_group import ProcessGroup
 from pipeline.transcription.note_network import Heard, NoteNetwork, Size
 
 _WARM_UP_STEPS = 150
@@ -34,7 +34,7 @@ _MOST_NORM = 3.0
 _SAVED_EVERY = 100
 _ONSET_WEIGHT, _SOUNDING_WEIGHT, _VELOCITY_WEIGHT, _FAMILY_WEIGHT = 10.0, 2.0, 16.0, 0.3
 _WHOLE_LEVEL_SHARE = 0.25
-_RARITY = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
+_ONSET_POSITIVE_WEIGHT = 2.0  # onsets are one in a hundred: a missed one weighs twice a false one
 _KEPT = {"network", "average", "optimizer", "step", "steps", "size", "recipe"}  # in a checkpoint
 
 Weights = dict[str, Tensor]
@@ -73,14 +73,14 @@ class Recipe:
 
 
 class _Batches(Dataset[Batch]):
-    def __init__(self, samples: Samples, steps: range, team: Team) -> None:
-        self._samples, self._steps, self._team = samples, steps, team
+    def __init__(self, samples: Samples, steps: range, group: ProcessGroup) -> None:
+        self._samples, self._steps, self._group = samples, steps, group
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:  # type: ignore[override]
-        batch = self._samples.batch(self._steps[index] * self._team.size + self._team.place)
+        batch = self._samples.batch(self._steps[index] * self._group.world_size + self._group.rank)
         arrays = (batch.samples, batch.onset, batch.sounding, batch.velocity, batch.family)
         return tuple(torch.from_numpy(array) for array in arrays)
 
@@ -93,14 +93,19 @@ class Run:
         recipe: must be that of the unfinished run, but for its steps.
         device: where to train.
         start: weights of another training that this one starts from, as :func:`weights_of` reads them.
-        team: this process's place among those that train; each takes as many of a batch's samples.
+        group: this process's place among those that train; each takes as many of a batch's samples.
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, device: torch.device, start: Weights | None = None, team: Team | None = None
+        self,
+        folder: Path,
+        recipe: Recipe,
+        device: torch.device,
+        start: Weights | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        self.folder, self.recipe, self.device, self.team = folder, recipe, device, team or Team()
+        self.folder, self.recipe, self.device, self.group = folder, recipe, device, group or ProcessGroup()
         network = NoteNetwork(recipe.size)
         if start is not None:
             network.load_state_dict(start)
@@ -148,7 +153,7 @@ class Run:
             shown, n_shown = shown + loss, n_shown + 1
             self.step += 1
             if self.step % _SAVED_EVERY == 0 or self.step in (self.recipe.falls_from, self.recipe.steps):
-                if self.team.place == 0:
+                if self.group.rank == 0:
                     self._keep(
                         {"step": self.step, "loss": round(shown / n_shown, 4), "s": round(time.monotonic() - began)}
                     )
@@ -164,8 +169,10 @@ class Run:
             self._save("checkpoint.pt")
 
     def _batches(self, folders: Sequence[Path]) -> Iterator[list[Tensor]]:
-        samples = Samples(folders, self.recipe.mixing, self.recipe.batch_size // self.team.size, self.recipe.seed)
-        batches = _Batches(samples, range(self.step, self.recipe.steps), self.team)
+        samples = Samples(
+            folders, self.recipe.mixing, self.recipe.batch_size // self.group.world_size, self.recipe.seed
+        )
+        batches = _Batches(samples, range(self.step, self.recipe.steps), self.group)
         loader: DataLoader[Any] = DataLoader(
             batches, batch_size=None, num_workers=1 if self.device.type == "cpu" else 12, prefetch_factor=4
         )
@@ -178,7 +185,7 @@ class Run:
         loss = loss_of(heard, onset, sounding, velocity, family)
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.team.average_gradients(self.network.parameters())
+        self.group.average_gradients(self.network.parameters())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_NORM)
         self.optimizer.step(self.rate(self.step))
         kept = min(_AVERAGED, (1 + self.step) / (10 + self.step))
@@ -192,10 +199,10 @@ class Run:
 
 
 def train(
-    folders: Sequence[Path], out: Path, recipe: Recipe, device: torch.device, start: Weights | None, team: Team
+    folders: Sequence[Path], out: Path, recipe: Recipe, device: torch.device, start: Weights | None, group: ProcessGroup
 ) -> None:
     """One process's part of a :class:`Run`, from where it was stopped to its end."""
-    Run(out, recipe, device, start, team).train(folders)
+    Run(out, recipe, device, start, group).train(folders)
 
 
 def unfinished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
@@ -274,8 +281,8 @@ def weights_of(path: Path, size: Size) -> Weights:
 
 def loss_of(heard: Heard, onset: Tensor, sounding: Tensor, velocity: Tensor, family: Tensor) -> Tensor:
     """How wrong the network is: cross entropies of onsets, of sounding keys and of families, squares of velocities."""
-    rarity = torch.tensor(_RARITY, device=onset.device)
-    loss = _ONSET_WEIGHT * functional.binary_cross_entropy_with_logits(heard.onset, onset, pos_weight=rarity)
+    positive_weight = torch.tensor(_ONSET_POSITIVE_WEIGHT, device=onset.device)
+    loss = _ONSET_WEIGHT * functional.binary_cross_entropy_with_logits(heard.onset, onset, pos_weight=positive_weight)
     loss = loss + _SOUNDING_WEIGHT * functional.binary_cross_entropy_with_logits(heard.sounding, sounding)
     loss = loss + _VELOCITY_WEIGHT * velocity_loss(heard.velocity.sigmoid(), velocity, family)
     owned = family != NO_FAMILY

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.training.optimizing import Optimizer
-from pipeline.training.team import Team, together
+from pipeline.training.process_group import ProcessGroup, run_processes
 
 
 def network():
@@ -48,15 +48,15 @@ def test_an_optimiser_goes_on_from_what_a_checkpoint_kept():
         assert torch.equal(value, other)
 
 
-def _average(folder, team: Team):
+def _average(folder, group: ProcessGroup):
     layers = network()
     for value in layers.parameters():
-        value.grad = torch.full_like(value, float(team.place))
-    team.average_gradients(layers.parameters())
-    torch.save([value.grad for value in layers.parameters()], folder / f"{team.place}.pt")
+        value.grad = torch.full_like(value, float(group.rank))
+    group.average_gradients(layers.parameters())
+    torch.save([value.grad for value in layers.parameters()], folder / f"{group.rank}.pt")
 
 
 def test_all_processes_follow_the_mean_gradient(tmp_path):
-    together(partial(_average, tmp_path), 3)
+    run_processes(partial(_average, tmp_path), 3)
     for place in range(3):
         assert all((gradient == 1).all() for gradient in torch.load(tmp_path / f"{place}.pt"))

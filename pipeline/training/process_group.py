@@ -13,52 +13,54 @@ import torch
 import torch.distributed as distributed
 from torch import multiprocessing, nn
 
-_PATIENCE = timedelta(hours=1)  # a process may be stopped for a while
+_TIMEOUT = timedelta(hours=1)  # a process may be stopped for a while
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The place of this process among those that train.
 
     Attributes:
-        place: 0 for the one that keeps checkpoints.
-        size: how many there are.
+        rank: 0 for the one that keeps checkpoints.
+        world_size: how many there are.
     """
 
-    place: int = 0
-    size: int = 1
+    rank: int = 0
+    world_size: int = 1
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give every process the mean of all processes' gradients."""
-        if self.size == 1:
+        if self.world_size == 1:
             return
         gradients = [value.grad for value in parameters if value.grad is not None]
         joined = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(joined)
-        joined /= self.size
+        joined /= self.world_size
         pieces = torch.split(joined, [gradient.numel() for gradient in gradients])
         for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view_as(gradient))
 
 
-def together(work: Callable[[Team], None], size: int) -> None:
-    """Do the same work in ``size`` processes of one thread each; in this one if there is but one.
+def run_processes(work: Callable[[ProcessGroup], None], world_size: int) -> None:
+    """Do the same work in ``world_size`` processes of one thread each; in this one if there is but one.
 
     Args:
         work: can be pickled.
-        size: number of processes.
+        world_size: number of processes.
     """
-    if size == 1:
-        work(Team())
+    if world_size == 1:
+        work(ProcessGroup())
         return
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(_member, (work, size, Path(folder) / "meeting"), nprocs=size)  # type: ignore[attr-defined,no-untyped-call]
+        multiprocessing.spawn(_member, (work, world_size, Path(folder) / "meeting"), nprocs=world_size)  # type: ignore[attr-defined,no-untyped-call]
 
 
-def _member(place: int, work: Callable[[Team], None], size: int, meeting: Path) -> None:
+def _member(rank: int, work: Callable[[ProcessGroup], None], world_size: int, meeting: Path) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=place, world_size=size, timeout=_PATIENCE)
+    distributed.init_process_group(
+        "gloo", init_method=meeting.as_uri(), rank=rank, world_size=world_size, timeout=_TIMEOUT
+    )
     try:
-        work(Team(place, size))
+        work(ProcessGroup(rank, world_size))
     finally:
         distributed.destroy_process_group()
