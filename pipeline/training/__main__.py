@@ -104,7 +104,10 @@ def _sing_command(parser: argparse.ArgumentParser) -> None:
 
     def run(arguments: argparse.Namespace) -> None:
         # Needs espeak-ng and WORLD, which the other commands do without
-        from pipeline.training.singing.songs import sing_songs
+        try:
+            from pipeline.training.singing.songs import sing_songs
+        except ModuleNotFoundError as error:
+            raise TrainingError(f"singing needs the package {error.name}: RECIPE.md says what to install") from error
 
         sing_songs(arguments.songs, arguments.count, arguments.seed)
 
@@ -116,6 +119,7 @@ def _accompany_command(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
+        rendered_songs([arguments.songs])  # kits take a while to load
         # Needs Debian packages that the other commands do without
         from pipeline.training.accompany import accompany
         from pipeline.training.drums.kits import distribution_kits

@@ -112,12 +112,15 @@ def rendered_songs(collections: Iterable[Path]) -> list[Path]:
     """The songs in some folders of songs, always in the same order.
 
     Raises:
-        TrainingError: There is none.
+        TrainingError: One of the folders has none.
     """
-    songs = sorted(path.parent for folder in collections for path in folder.glob("[!.]*/song.json"))
-    if not songs:
-        raise TrainingError("no rendered songs: run `python -m pipeline.training render` first")
-    return songs
+    songs: list[Path] = []
+    for folder in collections:
+        found = [path.parent for path in folder.glob("[!.]*/song.json")]
+        if not found:
+            raise TrainingError(f"{folder}: no rendered songs: run `python -m pipeline.training render` first")
+        songs += found
+    return sorted(songs)
 
 
 class Samples:

@@ -5,7 +5,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from pipeline.training.errors import TrainingError
-from pipeline.training.train import read_checkpoint
+from pipeline.training.train import note_checkpoint
 from pipeline.transcription.note_network import NoteNetwork, Size
 
 
@@ -15,7 +15,7 @@ def export(checkpoint: Path, out: Path) -> int:
     Raises:
         TrainingError: the file is no checkpoint of the note network as it is now.
     """
-    state = read_checkpoint(checkpoint)
+    state = note_checkpoint(checkpoint)
     try:
         size = Size(**state["size"])
         network = NoteNetwork(size)

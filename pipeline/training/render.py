@@ -61,6 +61,8 @@ def render(job: Job, processes: int) -> None:
     _tell(_sounds(job.sources)[1])
     job.out.mkdir(parents=True, exist_ok=True)
     seeds = [seed for seed in range(job.first_seed, job.first_seed + job.songs) if not _folder(job, seed).exists()]
+    if len(seeds) < job.songs:
+        print(f"{job.out}: {job.songs - len(seeds)} of these songs are there already, and stay", file=sys.stderr)
     if processes == 1:
         for seed in seeds:
             _render_song(job, seed)
@@ -81,6 +83,8 @@ def _sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
 @cache
 def _composer(sources: Sources, pieces: Path | None) -> Composer:
     # Versions and drafts that POP909 has beside a piece would be the same music once more
+    if pieces and not pieces.is_dir():
+        raise TrainingError(f"--pieces {pieces}: no such folder")
     files = sorted(path for path in pieces.rglob("*.mid") if "versions" not in path.parts) if pieces else []
     if pieces and not files:
         raise TrainingError(f"--pieces {pieces}: no MIDI files below it")

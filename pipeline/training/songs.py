@@ -141,7 +141,10 @@ def _one_voice(notes: list[Played]) -> bool:
 
 def _piece(path: Path, rng: np.random.Generator, length_s: float) -> tuple[Frame, list[list[Played]]]:
     """An excerpt of a MIDI file, transposed, at a tempo of its own; chords as its notes have them."""
-    midi = pretty_midi.PrettyMIDI(str(path))
+    try:
+        midi = pretty_midi.PrettyMIDI(str(path))
+    except (OSError, ValueError, EOFError, KeyError, IndexError) as error:  # mido's, of files that are damaged
+        raise TrainingError(f"--pieces: {path} is no MIDI file that can be read: {error}") from error
     stretch = float(rng.uniform(0.75, 1.3))
     first_s = float(rng.uniform(0.0, max(midi.get_end_time() - length_s / stretch, 0.1)))
     up = int(rng.integers(*_TRANSPOSE))

@@ -4,11 +4,8 @@ The learning rate rises, stays, and falls to nothing over the last part of the s
 with the batch it had come to; one that is given more steps than before goes on from the checkpoint before its fall.
 """
 
-import contextlib
 import json
-import pickle
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.instrument_families import FAMILIES
+from pipeline.training.checkpoints import read_checkpoint
 from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
 from pipeline.training.errors import TrainingError
 from pipeline.training.optimizing import Optimizer
@@ -213,7 +211,7 @@ def unfinished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
             left of it from before its rate would fall now.
     """
     steady, ended = (
-        read_checkpoint(folder / name) if (folder / name).exists() else None for name in ("steady.pt", "checkpoint.pt")
+        note_checkpoint(folder / name) if (folder / name).exists() else None for name in ("steady.pt", "checkpoint.pt")
     )
     whole = ended is not None and ended["steps"] == recipe.steps
     found = ended if whole else steady
@@ -221,7 +219,9 @@ def unfinished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     if begun is None:
         return None
     then, now = json.loads(begun["recipe"]), json.loads(json.dumps(asdict(recipe)))
-    other = [name for name in now if name != "steps" and (name not in then or then[name] != now[name])]
+    other = [
+        f"{name} ({then.get(name, 'unknown')})" for name in now if name != "steps" and then.get(name, ...) != now[name]
+    ]
     if other:
         raise TrainingError(f"{folder}: the training there was begun with another {', '.join(other)}")
     if found is None:
@@ -233,22 +233,9 @@ def unfinished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     return found
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a :class:`Run` wrote to a file; on the CPU.
-
-    Raises:
-        TrainingError: the file is no such checkpoint.
-        OSError: it cannot be read.
-    """
-    state = None
-    with path.open("rb") as file:
-        # Of what is no archive torch.load makes errors of any kind
-        if zipfile.is_zipfile(file):
-            with contextlib.suppress(pickle.UnpicklingError, RuntimeError):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not state.keys() >= _KEPT:
-        raise TrainingError(f"{path}: no checkpoint of the note network's training")
-    return state
+def note_checkpoint(path: Path) -> dict[str, Any]:
+    """What a :class:`Run` wrote to a file; on the CPU; raises as :func:`read_checkpoint` does."""
+    return read_checkpoint(path, _KEPT, "note")
 
 
 def weights_of(path: Path, size: Size) -> Weights:
@@ -269,7 +256,7 @@ def weights_of(path: Path, size: Size) -> Weights:
         }
         weights |= dict.fromkeys(counts, torch.tensor(0))
     else:
-        weights = read_checkpoint(path)["network"]
+        weights = note_checkpoint(path)["network"]
     try:
         NoteNetwork(size).load_state_dict(weights)
     except RuntimeError as error:

@@ -100,7 +100,7 @@ class NoteListener:
         try:
             network.load_state_dict(counts | weights_by_name)
         except RuntimeError as error:
-            raise ValueError(f"{weights}: it is not of this network: {' '.join(str(error).split())}") from None
+            raise ValueError(f"{weights}: not weights of a note network of {size}") from error
         _fuse(network.eval())
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batch = _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH

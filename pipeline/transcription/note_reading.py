@@ -29,9 +29,10 @@ class ReadingSettings:
     """How notes are read.
 
     Attributes:
-        least_onset: how likely a note must be to be one, 0-1; it is its confidence.  Of twelve songs after separation,
-            other and vocals together, onset F and onset+offset F are .665 and .364 at .3, .669 and .371 at .4, .659 and
-            .371 at .5; of guitars alone .888, .911 and .921, of other alone .647, .650 and .641.
+        least_onset: how likely a note must be to be one, 0-1; it is its confidence.  Of eight held-out songs (``render
+            --seed 800000`` with the two soundfonts), onset F and onset+offset F at .4, .45 and .5: each part alone
+            .887 / .614, .896 / .620, .901 / .625; bass, other and vocals after separation, as one, .710 / .322,
+            .711 / .329, .705 / .339.
         apart_steps: an onset is the likeliest within so many steps to either side.
         held_bias: added to the logits of a held key; above 0 notes are longer.
         let_go: a key is up for good when the logits against it have come to this since they last spoke for it.
@@ -39,7 +40,7 @@ class ReadingSettings:
         family_s: how much of a note tells its family.
     """
 
-    least_onset: float = 0.4
+    least_onset: float = 0.45
     apart_steps: int = 3
     held_bias: float = 0.0
     let_go: float = 20.0

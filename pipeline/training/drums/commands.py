@@ -7,6 +7,7 @@ import torch
 
 from pipeline.separation.device import DEVICES, choose_device
 from pipeline.training.arguments import count, whole_number
+from pipeline.training.checkpoints import read_checkpoint
 from pipeline.training.drums.corpus import Plan, render_corpus
 from pipeline.training.drums.dataset import Songs
 from pipeline.training.drums.export import export, fused
@@ -107,7 +108,10 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _trained(checkpoint: Path) -> DrumNetwork:
     network = DrumNetwork(fused=False)
-    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["network"])
+    try:
+        network.load_state_dict(read_checkpoint(checkpoint, ("network",), "drum")["network"])
+    except RuntimeError as error:
+        raise TrainingError(f"--checkpoint {checkpoint}: no weights of the drum network") from error
     return network
 
 

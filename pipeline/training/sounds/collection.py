@@ -49,6 +49,8 @@ def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
                 raise TrainingError(f"--soundfont {error}") from error
             sounds += soundfont.sounds()
     for folder in sources.libraries:
+        if not folder.is_dir():
+            raise TrainingError(f"--library {folder}: no such folder")
         found, unfit = sampled_sounds(folder)
         if not found:
             raise TrainingError(f"--library {folder}: of {len(unfit)} SFZ files below it none can be used")

@@ -121,7 +121,11 @@ NEW = ("train", "SONGS", "--out", "R", "--steps", "1", "--batch", "1")
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--library", "EMPTY"), "--library EMPTY"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--pieces", "EMPTY"), "--pieces EMPTY"),
         (("render", "OTHER", "--count", "1", "--soundfont", "drums.pt"), "--soundfont drums.pt"),
-        (("train", "EMPTY", "--out", "R", "--steps", "1"), "no rendered songs"),
+        (("render", "OTHER", "--count", "1", "--synthetic", "30", "--library", "NOWHERE"), "NOWHERE: no such folder"),
+        (("render", "OTHER", "--count", "1", "--synthetic", "30", "--pieces", "NOWHERE"), "NOWHERE: no such folder"),
+        (("train", "EMPTY", "--out", "R", "--steps", "1"), "EMPTY: no rendered songs"),
+        (("train", "SONGS", "TYPO", "--out", "R", "--steps", "1"), "TYPO: no rendered songs"),
+        (("accompany", "TYPO"), "TYPO: no rendered songs"),
         ((*NEW, "--steps", "0"), "--steps: must be a whole number, at least 1, not 0"),
         ((*NEW, "--seed", "-1"), "--seed"),
         ((*NEW, "--rate", "0"), "--rate: must be a number, above 0, not 0"),
@@ -146,6 +150,8 @@ NEW = ("train", "SONGS", "--out", "R", "--steps", "1", "--batch", "1")
         (("evaluate", "missing.safetensors", "EMPTY"), "no rendered songs"),
         (("separate", "EMPTY", "--count", "1"), "no rendered songs"),
         (("drums", "train", "--corpus", "EMPTY", "--checkpoint", "c.pt"), "no performances"),
+        (("drums", "export", "--checkpoint", "RUN/checkpoint.pt", "--out", "w"), "no weights of the drum network"),
+        (("drums", "export", "--checkpoint", "RUN/log.jsonl", "--out", "w"), "no checkpoint of the drum network"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(folder, monkeypatch, capsys, words, told):
