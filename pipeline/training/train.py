@@ -184,7 +184,10 @@ class Run:
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.group.average_gradients(self.network.parameters())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_NORM)
+        if not norm.isfinite():
+            # As PyTorch 2.13 makes them of --width 24 in half precision on a CPU
+            raise TrainingError(f"step {self.step}: gradients are no numbers; try a --width that is a multiple of 16")
         self.optimizer.step(self.rate(self.step))
         kept = min(_AVERAGED, (1 + self.step) / (10 + self.step))
         with torch.no_grad():

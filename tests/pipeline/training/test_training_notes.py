@@ -9,6 +9,7 @@ import torch
 
 from pipeline.instrument_families import FAMILIES
 from pipeline.training.dataset import NO_FAMILY, Mixing, Samples, rendered_songs
+from pipeline.training.errors import TrainingError
 from pipeline.training.export import export
 from pipeline.training.render import Job, render
 from pipeline.training.sounds.base import RATE_HZ
@@ -148,6 +149,14 @@ def test_a_batch_follows_from_its_number(songs):
     assert np.array_equal(first.samples, again.samples)
     assert np.array_equal(first.onset, again.onset)
     assert not np.array_equal(first.samples, other.samples)
+
+
+def test_gradients_that_are_no_numbers_end_the_training(songs, tmp_path):
+    run = Run(tmp_path / "run", recipe(2), torch.device("cpu"))
+    run.network.heads.bias.data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="step 0: gradients are no numbers"):
+        run.train(sorted(songs.iterdir()))
+    assert not list((tmp_path / "run").glob("*.pt"))
 
 
 def test_training_that_goes_on_is_training_that_never_stopped(songs, tmp_path):
