@@ -15,7 +15,7 @@ import torch
 
 from pipeline.errors import PipelineError
 from pipeline.separation.device import choose_device
-from pipeline.training.arguments import count, whole_number
+from pipeline.training.arguments import any_number, count
 from pipeline.training.dataset import Mixing, RenderedSong, rendered_songs
 from pipeline.training.drums.commands import register
 from pipeline.training.errors import TrainingError
@@ -66,9 +66,6 @@ def _number(least: float, most: float = math.inf, *, above: bool = False) -> Cal
     return parsed
 
 
-_seed = whole_number(0)
-
-
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=count, default=torch.get_num_threads(), help="of the processor")
 
@@ -76,11 +73,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _render_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder that songs are added to")
     parser.add_argument("--count", type=count, required=True, help="songs, of 45 s and four to seven parts each")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the first song; those that follow have the next ones")
+    parser.add_argument(
+        "--seed", type=any_number, default=0, help="of the first song; those that follow have the next ones"
+    )
     parser.add_argument("--soundfont", type=Path, action="append", default=[], help="a General MIDI soundfont")
     parser.add_argument("--library", type=Path, action="append", default=[], help="folder of SFZ instruments")
-    parser.add_argument("--synthetic", type=whole_number(0), default=0, help="how many instruments to make up")
-    parser.add_argument("--synthetic-seed", type=_seed, default=0, help="of those")
+    parser.add_argument("--synthetic", type=any_number, default=0, help="how many instruments to make up")
+    parser.add_argument("--synthetic-seed", type=any_number, default=0, help="of those")
     parser.add_argument("--pieces", type=Path, help="folder with MIDI files whose parts may be borrowed")
     parser.add_argument("--processes", type=count, default=1)
     _common(parser)
@@ -99,7 +98,7 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
 def _sing_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", type=Path, help="folder that songs are added to")
     parser.add_argument("--count", type=count, required=True)
-    parser.add_argument("--seed", type=_seed, default=5_000_000, help="of the first song")
+    parser.add_argument("--seed", type=any_number, default=5_000_000, help="of the first song")
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
@@ -149,7 +148,7 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_number(0, above=True), default=Recipe.rate, help="highest learning rate")
     fall_share = _number(0, 1, above=True)
     parser.add_argument("--fall-share", type=fall_share, default=Recipe.fall_share, help="of the steps: the rate falls")
-    parser.add_argument("--seed", type=_seed, default=0)
+    parser.add_argument("--seed", type=any_number, default=0)
     parser.add_argument("--separated-share", type=_number(0, 1), default=0.0, help="of the samples; needs `separate`")
     parser.add_argument("--sparse", action="store_true", help="one part, or two of different songs (for the ablation)")
     parser.add_argument("--plain", action="store_true", help="no augmentation (for the ablation)")

@@ -24,3 +24,5 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 count = whole_number(1)
 """Of things that there must be."""
+any_number = whole_number(0)
+"""Of things that there may be, and of seeds."""

@@ -11,7 +11,7 @@ from pipeline.training.sounds.base import Played
 SHORTEST_S = 0.04
 _GAP_S = 0.012  # between two strokes of one key
 _LAST_MOMENTS_S = 0.3
-_FAITHFUL_SHARE = 0.6
+_FAITHFUL_SHARE = 0.6  # of parts that repeat another: with its dynamics
 _MAKE_ROOM_S = 0.04  # two strokes of one key nearer than this are one
 
 

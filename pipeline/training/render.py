@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.training.effects import made_up_room, worn
-from pipeline.training.errors import TrainingError
+from pipeline.training.pieces import midi_files
 from pipeline.training.songs import Composer, Part, Song
 from pipeline.training.sounds.base import RATE_HZ, Sound
 from pipeline.training.sounds.collection import Sources, load_sounds
@@ -82,12 +82,7 @@ def _sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
 
 @cache
 def _composer(sources: Sources, pieces: Path | None) -> Composer:
-    # Versions and drafts that POP909 has beside a piece would be the same music once more
-    if pieces and not pieces.is_dir():
-        raise TrainingError(f"--pieces {pieces}: no such folder")
-    files = sorted(path for path in pieces.rglob("*.mid") if "versions" not in path.parts) if pieces else []
-    if pieces and not files:
-        raise TrainingError(f"--pieces {pieces}: no MIDI files below it")
+    files = midi_files(pieces)  # before sounds, which take a while
     return Composer(_sounds(sources)[0], files)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from pipeline.separation.device import DEVICES, choose_device
-from pipeline.training.arguments import count, whole_number
+from pipeline.training.arguments import any_number, count
 from pipeline.training.checkpoints import read_checkpoint
 from pipeline.training.drums.corpus import Plan, render_corpus
 from pipeline.training.drums.dataset import Songs
@@ -22,7 +22,6 @@ from pipeline.transcription.drums import THRESHOLD
 # How often a performance is drawn in training against a composed one, by what its file's name begins with: those of
 # real drummers are fewer and teach velocities; separated ones are few, and what is really heard
 _WEIGHTS = {"human": 2.5, "separated": 20.0}
-_any_number = whole_number(0)
 _RENDER_FIRST = "run `python -m pipeline.training drums render` first"
 _HELP = """python -m pipeline.training drums render --corpus corpus/drums --groove-midi ... --library muldjord=...
 python -m pipeline.training drums train --corpus corpus/drums --checkpoint corpus/drums.pt --steps 3000
@@ -38,14 +37,10 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     commands = drums.add_subparsers(required=True)
     render = commands.add_parser("render", help="render performances, as far as they are not rendered yet")
     render.add_argument("--corpus", type=Path, required=True, help="folder of the performances")
+    render.add_argument("--composed", type=any_number, default=Plan.composed, help="files of 100 composed performances")
+    render.add_argument("--human", type=any_number, default=Plan.human, help="files of 100 performances of Groove MIDI")
     render.add_argument(
-        "--composed", type=_any_number, default=Plan.composed, help="files of 100 composed performances"
-    )
-    render.add_argument(
-        "--human", type=_any_number, default=Plan.human, help="files of 100 performances of Groove MIDI"
-    )
-    render.add_argument(
-        "--separated", type=_any_number, default=Plan.separated, help="files of 6 separated performances"
+        "--separated", type=any_number, default=Plan.separated, help="files of 6 separated performances"
     )
     render.add_argument("--groove-midi", type=Path, help="the unpacked Groove MIDI dataset (v1.0.0, MIDI only)")
     render.add_argument("--pieces", type=Path, help="folder of POP909's MIDI files")
@@ -59,7 +54,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train.add_argument("--corpus", type=Path, required=True)
     train.add_argument("--checkpoint", type=Path, required=True)
     train.add_argument("--steps", type=count, default=Recipe.steps)
-    train.add_argument("--seed", type=_any_number, default=Recipe.seed)
+    train.add_argument("--seed", type=any_number, default=Recipe.seed)
     train.add_argument("--device", choices=DEVICES, default="auto")
     train.add_argument("--threads", type=count, default=1, help="of the processor")
     train.set_defaults(run=_train)

@@ -20,7 +20,7 @@ from pipeline.training.drums.kits import HYDROGEN_FOLDERS, Kit, distribution_kit
 from pipeline.training.drums.render import HELD_OUT, Song, Sources, leaks, render_song, write_songs
 from pipeline.training.drums.sample_libraries import library_kits
 from pipeline.training.drums.separated import separated_song
-from pipeline.training.errors import TrainingError
+from pipeline.training.pieces import midi_files
 from pipeline.training.separating import separating_pipeline
 
 SONGS_PER_FILE = 100
@@ -76,10 +76,7 @@ def _split(folder: Path | None) -> tuple[list[Path], list[Path]]:
     Raises:
         TrainingError: there is none below it.
     """
-    # Versions and drafts that POP909 has beside a piece would be the same music once more
-    pieces = sorted(path for path in folder.rglob("*.mid") if "versions" not in path.parts) if folder else []
-    if folder and not pieces:
-        raise TrainingError(f"--pieces {folder}: no MIDI files below it")
+    pieces = midi_files(folder)
     apart = pieces[_HELD_OUT_PIECES - 1 :: _HELD_OUT_PIECES]
     return [path for path in pieces if path not in apart], apart
 
