@@ -19,10 +19,10 @@ _Pitches = NDArray[np.int64]
 
 LEAST_VELOCITY = 1 / 127
 _FEWEST_FOR_A_LINE = 8
-# Correlation with the true velocities, by the weights of the second training (note_network.md), twelve songs that nothing
-# was trained on; guitars alone, other alone, other and vocals after separation.  The network alone .514, .486, .387; with
-# .5 of what lies above the line .576, .568, .415; with 1 of it .573, .586, .412; with 2 .546, .576, .398.  With 1, and for
-# the tune .05: .559, .588, .447; .1: .528, .574, .469; .15: .496, .555, .480.
+# Correlation with the true velocities, by the weights of the second training (note_network.md), twelve songs that
+# nothing was trained on; guitars alone, other alone, other and vocals after separation.  The network alone .514, .486,
+# .387; with .5 of what lies above the line .576, .568, .415; with 1 of it .573, .586, .412; with 2 .546, .576, .398.
+# With 1, and for the tune .05: .559, .588, .447; .1: .528, .574, .469; .15: .496, .555, .480.
 _VELOCITY_PER_LEVEL = 1.0  # of 100 dB
 _TUNE_VELOCITY = 0.075
 _TUNE_SPAN_S, _TUNE_SPAN_PITCHES = 17, 7  # a voice is what lies so near a note, to both sides together
