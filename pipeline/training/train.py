@@ -24,6 +24,7 @@ from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
 from pipeline.training.errors import TrainingError
 from pipeline.training.optimizing import Optimizer
 from pipeline.training.process_group import ProcessGroup
+from pipeline.training.widening import widened
 from pipeline.transcription.note_network import Heard, NoteNetwork, Size
 
 _WARM_UP_STEPS = 150
@@ -244,8 +245,10 @@ def note_checkpoint(path: Path) -> dict[str, Any]:
 def weights_of(path: Path, size: Size) -> Weights:
     """What the network of a training had come to: its checkpoint, or the weights that were exported from one.
 
+    Those of a narrower network are widened.
+
     Raises:
-        TrainingError: the file holds no weights, or those of a network that is not of this size.
+        TrainingError: the file holds no weights, or those of a network that is wider, or of other layers.
         OSError: it cannot be read.
     """
     if path.suffix == ".safetensors":
@@ -261,12 +264,11 @@ def weights_of(path: Path, size: Size) -> Weights:
     else:
         weights = note_checkpoint(path)["network"]
     try:
-        NoteNetwork(size).load_state_dict(weights)
-    except RuntimeError as error:
+        return widened(weights, size)
+    except ValueError as error:
         raise TrainingError(
-            f"{path}: not of a network of --width {size.width} and --harmonics {size.harmonics}"
+            f"{path}: not of a network of --width {size.width} or less and --harmonics {size.harmonics}"
         ) from error
-    return weights
 
 
 def loss_of(heard: Heard, onset: Tensor, sounding: Tensor, velocity: Tensor, family: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from service.keys import create_key
 from service.settings import load_settings
 from service.worker.janitor import Janitor
 from support import fake_worker
+from support.clock import ManualClock
 from support.fake_worker import Run, read_runs
 from support.gate import Gate, gate_before
 from support.postgres_server import PostgresServer, running_postgres
@@ -237,13 +238,18 @@ class Fleet(Client):
                 assert time.monotonic() < deadline, f"left: {left}\n{self.logs()}"
                 time.sleep(0.2)
 
-    def left_over(self) -> list[str]:
-        """What lies about after a sweep: objects and rows that belong to nothing, scratch folders."""
-        with set_in_environment(self.env):
-            return asyncio.run(self._left_over())
+    def left_over(self, *, hours_later: float = 0) -> list[str]:
+        """What lies about after a sweep: objects and rows that belong to nothing, scratch folders.
 
-    async def _left_over(self) -> list[str]:
-        context = Context(load_settings(self.env))
+        Args:
+            hours_later: when the sweep thinks that it is.
+        """
+        with set_in_environment(self.env):
+            return asyncio.run(self._left_over(hours_later))
+
+    async def _left_over(self, hours_later: float) -> list[str]:
+        later = ManualClock(time.time_ns() // 1_000_000 + round(hours_later * 3_600_000))
+        context = Context(load_settings(self.env), later if hours_later else None)
         await context.start()
         janitor = Janitor(context)
         while await janitor.sweep():

@@ -38,16 +38,19 @@ def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
     """
     sounds: list[Sound] = []
     left_out: list[str] = []
-    if sources.soundfonts:
-        # Needs FluidSynth's library on the system
-        from pipeline.training.sounds.soundfont import Soundfont
+    for path in sources.soundfonts:
+        if not path.is_file():
+            raise TrainingError(f"--soundfont {path}: no such file")
+        try:
+            # Looks for FluidSynth's library on the system
+            from pipeline.training.sounds.soundfont import Soundfont
 
-        for path in sources.soundfonts:
-            try:
-                soundfont = Soundfont(path, path.stem)
-            except ValueError as error:
-                raise TrainingError(f"--soundfont {error}") from error
-            sounds += soundfont.sounds()
+            soundfont = Soundfont(path, path.stem)
+        except ImportError as error:
+            raise TrainingError(f"--soundfont {path}: cannot be played: {error}") from error
+        except ValueError as error:
+            raise TrainingError(f"--soundfont {error}") from error
+        sounds += soundfont.sounds()
     for folder in sources.libraries:
         if not folder.is_dir():
             raise TrainingError(f"--library {folder}: no such folder")

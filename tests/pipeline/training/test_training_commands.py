@@ -71,8 +71,8 @@ def test_two_processes_start_from_another_training_and_keep_one_checkpoint(folde
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--seed", "5"), "another seed"),
-        (("--batch", "2", "--processes", "2"), "another batch_size, processes"),
+        (("--seed", "5"), "another seed (0)"),
+        (("--batch", "2", "--processes", "2"), "another batch_size (1), processes (1)"),
         (("--start", "RUN/checkpoint.pt"), "another start"),
         (("--steps", "1"), "2 steps already"),
     ],
@@ -121,6 +121,7 @@ NEW = ("train", "SONGS", "--out", "R", "--steps", "1", "--batch", "1")
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--library", "EMPTY"), "--library EMPTY"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--pieces", "EMPTY"), "--pieces EMPTY"),
         (("render", "OTHER", "--count", "1", "--soundfont", "drums.pt"), "--soundfont drums.pt"),
+        (("render", "OTHER", "--count", "1", "--soundfont", "NONE.sf2"), "--soundfont NONE.sf2: no such file"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--library", "NOWHERE"), "NOWHERE: no such folder"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--pieces", "NOWHERE"), "NOWHERE: no such folder"),
         (("train", "EMPTY", "--out", "R", "--steps", "1"), "EMPTY: no rendered songs"),
@@ -158,6 +159,14 @@ def test_what_cannot_be_is_said_in_one_line(folder, monkeypatch, capsys, words, 
     assert told in refusal(folder, monkeypatch, capsys, *words)
     assert not (folder / "OTHER").exists()
     assert not (folder / "R").exists()
+
+
+def test_without_fluidsynth_soundfonts_are_refused_in_one_line(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "fluidsynth", None)
+    monkeypatch.delitem(sys.modules, "pipeline.training.sounds.soundfont", raising=False)
+    told = refusal(folder, monkeypatch, capsys, "render", "OTHER", "--count", "1", "--soundfont", "drums.pt")
+    assert "--soundfont drums.pt: cannot be played: " in told
+    assert "fluidsynth" in told
 
 
 def test_what_is_wrong_with_the_code_keeps_its_traceback(folder, monkeypatch):
