@@ -82,11 +82,13 @@ def read_notes(
         kept = (steps >= inside.start) & (steps < inside.stop)
     else:
         kept = np.ones(len(steps), dtype=np.bool_)
-    ends = _ends(evidence.sounding, steps, columns, settings)[kept]
-    steps, columns = steps[kept], columns[kept]
+    ends = _ends(evidence.sounding, steps, columns, settings)
     begun = evidence.first_frame * STEPS_PER_FRAME
     start_s = np.maximum((begun + steps + _vertices(onset, steps, columns)) * STEP_S, 0.0)
-    end_s = (begun + ends) * STEP_S
+    # A key that is struck again was let go by then: between two steps too
+    next_start_s = np.where(np.diff(columns, append=-1) == 0, np.append(start_s[1:], 0.0), np.inf)
+    end_s = np.minimum((begun + ends) * STEP_S, next_start_s)
+    steps, columns, ends, start_s, end_s = (one[kept] for one in (steps, columns, ends, start_s, end_s))
     frames = steps // STEPS_PER_FRAME
     velocity = np.clip(_velocities(evidence, frames, columns), LEAST_VELOCITY, 1.0)
     stops = np.minimum(-(-ends // STEPS_PER_FRAME), frames + max(round(settings.family_s / FRAME_S), 1))

@@ -151,6 +151,8 @@ def keys_list(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"keys": [_document(key) for key in rows]}))
         return
+    if not rows:
+        click.echo("There are no keys: `stemscribe keys create NAME` makes one.", err=True)
     for key in rows:
         click.echo(_shown(key, settings))
 

@@ -14,20 +14,21 @@ EXIT_FAILED = 1
 EXIT_NO_WEIGHTS = 3
 EXIT_INTERRUPTED = 130
 
-# Command -> the module it lives in.  Imported when called for: listing keys must not wait for a signal library.
+# Command -> the module it lives in, and what --help says of it.  Imported when called for: neither help nor listing keys
+# must wait for a signal library.
 COMMANDS = {
-    "transcribe": "service.cli.songs",
-    "separate": "service.cli.songs",
-    "midi": "service.cli.songs",
-    "serve": "service.cli.serving",
-    "api": "service.cli.serving",
-    "worker": "service.cli.serving",
-    "keys": "service.cli.keys",
-    "webhooks": "service.cli.webhooks",
-    "db": "service.cli.db",
-    "storage": "service.cli.storage",
-    "models": "service.cli.models",
-    "doctor": "service.cli.serving",
+    "transcribe": ("service.cli.songs", "Everything: stems, and MIDI for the song and each stem."),
+    "separate": ("service.cli.songs", "Stems only, of the song's own rate and length."),
+    "midi": ("service.cli.songs", "Notes only, of a stem or any audio as it is."),
+    "serve": ("service.cli.serving", "Run the service: API and worker, embedded database."),
+    "api": ("service.cli.serving", "Run the API alone, in a fleet."),
+    "worker": ("service.cli.serving", "Run a worker, in a fleet: any number of them."),
+    "keys": ("service.cli.keys", "API keys: create, list, change, revoke."),
+    "webhooks": ("service.cli.webhooks", "Keys that receivers check callbacks with."),
+    "db": ("service.cli.db", "The database's schema: bring it to this version's."),
+    "storage": ("service.cli.storage", "Where files are kept."),
+    "models": ("service.cli.models", "Weights: what there is, what is here; fetch them."),
+    "doctor": ("service.cli.serving", "Say what is there and what is missing."),
 }
 
 
@@ -38,8 +39,13 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

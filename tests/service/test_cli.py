@@ -1,5 +1,6 @@
 """The command line, run as users run it: exit codes, where output goes, and what refusals say."""
 
+import importlib
 import json
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.models.store import ModelStore
+from service.cli.main import COMMANDS
 from service.cli.songs import _folders
 from service.demo.__main__ import stop
 from support.process import environment, stemscribe
@@ -37,6 +39,16 @@ def test_a_key_is_created_alone_on_standard_output_listed_by_its_start_and_revok
     again = stemscribe("keys", "revoke", "my-app", env=env)
     assert again.returncode == 1
     assert "No live key has the id or name 'my-app'" in again.stderr
+
+
+def test_help_names_every_command_and_waits_for_no_signal_library(env: dict[str, str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "service.cli", "--help"]
+    ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    described = ran.stdout.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in described if line] == list(COMMANDS)
+    assert not {"numpy", "sqlalchemy", "torch"} & {line.split()[-1] for line in ran.stderr.splitlines()}
+    for name, (module, _) in COMMANDS.items():
+        assert getattr(importlib.import_module(module), name).name == name
 
 
 def test_called_wrongly(env: dict[str, str]) -> None:

@@ -169,7 +169,9 @@ def test_called_wrongly(arguments: tuple[str, ...], message: str) -> None:
 
 def test_an_empty_list() -> None:
     assert listed() == []
-    assert run("list").stdout == ""
+    ran = run("list")
+    assert ran.stdout == ""
+    assert "There are no keys: `stemscribe keys create NAME` makes one." in ran.stderr
 
 
 def test_a_name_is_taken_as_long_as_its_key_lives() -> None:

@@ -80,6 +80,14 @@ def test_a_note_that_is_struck_again_ends_there() -> None:
     assert second.note.start_s == pytest.approx(200 * STEP_S)
 
 
+def test_notes_of_one_key_do_not_overlap_where_the_later_lies_between_steps() -> None:
+    evidence = played((100, 200), (200, 300))
+    evidence.onset[199, COLUMN] = 2.5
+    first, second = (read.note for read in read_notes(evidence))
+    assert second.start_s < 199.9 * STEP_S
+    assert first.end_s == second.start_s
+
+
 def test_a_short_doubt_does_not_end_a_note_but_a_long_one_does() -> None:
     evidence = played((100, 400))
     evidence.sounding[200:204, COLUMN] = -4.0
