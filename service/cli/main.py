@@ -14,8 +14,8 @@ EXIT_FAILED = 1
 EXIT_NO_WEIGHTS = 3
 EXIT_INTERRUPTED = 130
 
-# Command -> the module it lives in, and what --help says of it.  Imported when called for: neither help nor listing keys
-# must wait for a signal library.
+# Command -> the module it lives in, and what --help says of it.  Imported when called for: neither help nor listing
+# keys must wait for a signal library.
 COMMANDS = {
     "transcribe": ("service.cli.songs", "Everything: stems, and MIDI for the song and each stem."),
     "separate": ("service.cli.songs", "Stems only, of the song's own rate and length."),
