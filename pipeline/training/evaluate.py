@@ -20,7 +20,7 @@ from pipeline.transcription.dynamics import with_dynamics
 from pipeline.transcription.note_listening import NoteListener
 from pipeline.transcription.note_reading import ReadNote, read_notes
 
-_TOLERANCE_S = 0.05
+TOLERANCE_S = 0.05
 _CENTS = 50.0
 _ENDS_SHARE = 0.2
 _FEWEST_FOR_CORRELATION = 10
@@ -86,10 +86,10 @@ def scored(true: NDArray[np.float32], found: list[ReadNote], families: tuple[int
     est_times = np.array([(read.note.start_s, read.note.end_s) for read in found])
     est_hz = _hz(np.array([read.note.pitch for read in found], dtype=np.float64))
     ref_times, ref_hz = kept[:, 1:3].astype(np.float64), _hz(kept[:, 3].astype(np.float64))
-    matching = {"onset_tolerance": _TOLERANCE_S, "pitch_tolerance": _CENTS}
+    matching = {"onset_tolerance": TOLERANCE_S, "pitch_tolerance": _CENTS}
     starts = mir_eval.transcription.match_notes(ref_times, ref_hz, est_times, est_hz, offset_ratio=None, **matching)
     both = mir_eval.transcription.match_notes(
-        ref_times, ref_hz, est_times, est_hz, offset_ratio=_ENDS_SHARE, offset_min_tolerance=_TOLERANCE_S, **matching
+        ref_times, ref_hz, est_times, est_hz, offset_ratio=_ENDS_SHARE, offset_min_tolerance=TOLERANCE_S, **matching
     )
     total = len(kept) + len(found)
     scores = {

@@ -16,6 +16,13 @@ from pipeline.transcription.spectrum import FIRST_PITCH, N_PITCHES
 FloatArray = NDArray[np.float32]
 
 _ATTACK_FRAMES = 6
+SHORT_S = 0.05
+"""Notes below this must be surer than others."""
+# How sure an onset is: the logistic function of what speaks for it.  Fitted by tests/quality/tune_note_reading.py --fit
+_LEAST_PEAK = -1.7  # logit; lower ones are not looked at
+_ABOUT_STEPS = 3
+_PEAK_RANGE, _HILL_RANGE = (-4.0, 6.0), (-8.0, 4.0)
+_SURE, _SURE_BY = 1.38, np.array([0.57, 0.94])
 _FIRST_HELD_STEP = 2  # of a note, from which on its key may be let go
 # Bends.  A neighbour a semitone away has to be 6 dB louder than the note itself to be taken for it, one two semitones
 # away 24 dB; further than that no string is bent.
@@ -29,10 +36,9 @@ class ReadingSettings:
     """How notes are read.
 
     Attributes:
-        least_onset: how likely a note must be to be one, 0-1; it is its confidence.  Of eight held-out songs (``render
-            --seed 800000`` with the two soundfonts), onset F and onset+offset F at .4, .45 and .5: each part alone
-            .887 / .614, .896 / .620, .901 / .625; bass, other and vocals after separation, as one, .710 / .322,
-            .711 / .329, .705 / .339.
+        least_onset: how likely a note must be to be one, 0-1.
+        least_onset_short: the same of notes of less than :data:`SHORT_S`: an onset after which no key is held is seldom
+            one.
         apart_steps: an onset is the likeliest within so many steps to either side.
         held_bias: added to the logits of a held key; above 0 notes are longer.
         let_go: a key is up for good when the logits against it have come to this since they last spoke for it.
@@ -41,6 +47,7 @@ class ReadingSettings:
     """
 
     least_onset: float = 0.45
+    least_onset_short: float = 0.7
     apart_steps: int = 3
     held_bias: float = 0.0
     let_go: float = 20.0
@@ -74,21 +81,25 @@ def read_notes(
         within: the frames of the stem in which the notes start; all of the evidence if None.
     """
     settings = settings or ReadingSettings()
-    onset = scipy.special.expit(evidence.onset)
-    steps, columns = _onsets(onset, settings)
+    steps, columns, sure = _onsets(evidence.onset, settings)
+    ends = _ends(evidence.sounding, steps, columns, settings)
+    short = (ends - steps) * STEP_S < SHORT_S
+    held = ~short | (sure >= settings.least_onset_short)
+    if not held.all():
+        steps, columns, sure = steps[held], columns[held], sure[held]
+        ends = _ends(evidence.sounding, steps, columns, settings)  # of notes that they cut off
     if within is not None:
         first = evidence.first_frame
         inside = slice(*(STEPS_PER_FRAME * (frame - first) for frame in (within.start, within.stop)))
         kept = (steps >= inside.start) & (steps < inside.stop)
     else:
         kept = np.ones(len(steps), dtype=np.bool_)
-    ends = _ends(evidence.sounding, steps, columns, settings)
     begun = evidence.first_frame * STEPS_PER_FRAME
-    start_s = np.maximum((begun + steps + _vertices(onset, steps, columns)) * STEP_S, 0.0)
+    start_s = np.maximum((begun + steps + _vertices(scipy.special.expit(evidence.onset), steps, columns)) * STEP_S, 0.0)
     # A key that is struck again was let go by then: between two steps too
     next_start_s = np.where(np.diff(columns, append=-1) == 0, np.append(start_s[1:], 0.0), np.inf)
     end_s = np.minimum((begun + ends) * STEP_S, next_start_s)
-    steps, columns, ends, start_s, end_s = (one[kept] for one in (steps, columns, ends, start_s, end_s))
+    steps, columns, sure, ends, start_s, end_s = (one[kept] for one in (steps, columns, sure, ends, start_s, end_s))
     frames = steps // STEPS_PER_FRAME
     velocity = np.clip(_velocities(evidence, frames, columns), LEAST_VELOCITY, 1.0)
     stops = np.minimum(-(-ends // STEPS_PER_FRAME), frames + max(round(settings.family_s / FRAME_S), 1))
@@ -99,18 +110,18 @@ def read_notes(
                 start_s=start,
                 end_s=end,
                 velocity=loud,
-                confidence=sure,
+                confidence=likely,
                 bends=_bends(evidence, column, start, end),
             ),
             _family(evidence, column, frame, stop),
             _level(evidence, column, frame),
         )
-        for column, start, end, loud, sure, frame, stop in zip(
+        for column, start, end, loud, likely, frame, stop in zip(
             columns.tolist(),
             start_s.tolist(),
             end_s.tolist(),
             velocity.astype(np.float64).tolist(),
-            onset[steps, columns].astype(np.float64).tolist(),
+            sure.tolist(),
             frames.tolist(),
             stops.tolist(),
             strict=True,
@@ -119,14 +130,33 @@ def read_notes(
     return sorted(read, key=lambda one: (one.note.start_s, one.note.pitch))
 
 
-def _onsets(onset: FloatArray, settings: ReadingSettings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Steps and columns where notes start, column by column; the first of equals that are next to each other."""
-    highest = scipy.ndimage.maximum_filter1d(onset, 2 * settings.apart_steps + 1, axis=0, mode="constant")
-    columns, steps = np.nonzero(((onset >= settings.least_onset) & (onset >= highest)).T)
-    again = (np.diff(steps, prepend=-1 - settings.apart_steps) <= settings.apart_steps) & (
-        np.diff(columns, prepend=-1) == 0
-    )
+def _onsets(
+    onset: FloatArray, settings: ReadingSettings
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Where notes start, column by column: steps, columns, how sure."""
+    steps, columns = onset_peaks(onset, settings.apart_steps)
+    sure = scipy.special.expit(onset_evidence(onset, steps, columns) @ _SURE_BY + _SURE)
+    likely = sure >= settings.least_onset
+    return steps[likely], columns[likely], sure[likely]
+
+
+def onset_peaks(onset: FloatArray, apart_steps: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Steps and columns of what might be onsets, column by column; the first of equals that are next to each other."""
+    highest = scipy.ndimage.maximum_filter1d(onset, 2 * apart_steps + 1, axis=0, mode="constant", cval=-np.inf)
+    columns, steps = np.nonzero(((onset >= _LEAST_PEAK) & (onset >= highest)).T)
+    again = (np.diff(steps, prepend=-1 - apart_steps) <= apart_steps) & (np.diff(columns, prepend=-1) == 0)
     return steps[~again], columns[~again]
+
+
+def onset_evidence(onset: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """What speaks for notes that start at some steps of some columns: the logits there, and their means about it.
+
+    The network was taught onsets as hills of some steps; noise has steeper ones.  float64, (n_notes, 2).
+    """
+    about = np.clip(steps + np.arange(-_ABOUT_STEPS, _ABOUT_STEPS + 1)[:, None], 0, max(len(onset) - 1, 0))
+    peak = np.clip(onset[steps, columns], *_PEAK_RANGE)
+    hill = np.clip(onset[about, columns], *_HILL_RANGE).mean(axis=0)
+    return np.stack([peak, hill], axis=1).astype(np.float64)
 
 
 def _vertices(onset: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
