@@ -39,7 +39,7 @@ class NoteTranscriber:
         return [read.note for read in self.read(samples, rate_hz, on_progress)]
 
     def read(self, samples: FloatArray, rate_hz: int, on_progress: OnProgress = unheard) -> list[ReadNote]:
-        """Notes by onset, then pitch, from MIDI 21 to 108, and their families; confidence is the network's probability.
+        """Notes by onset, then pitch, from MIDI 21 to 108, and their families; confidence is how likely there is such a note.
 
         Args:
             samples: float32 mono, shape (n_samples,), any length.
