@@ -160,7 +160,11 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
         default=Size.harmonics,
         help="how many are stacked; 1: none (for the ablation)",
     )
-    parser.add_argument("--start", type=Path, help="checkpoint or exported weights of another training to start from")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="checkpoint or exported weights of another training to start from; of fewer channels, they are widened",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--processes", type=count, default=1, help="that train together, on one thread each")
     _common(parser)
@@ -187,7 +191,7 @@ def _train_command(parser: argparse.ArgumentParser) -> None:
             start=hashlib.sha256(arguments.start.read_bytes()).hexdigest() if arguments.start else "",
         )
         # What can be known to go wrong is looked for here: from one of several processes it would come as a traceback
-        start = weights_of(arguments.start, recipe.size) if arguments.start else None
+        start = weights_of(arguments.start, recipe.size, recipe.seed) if arguments.start else None
         songs, device = rendered_songs(arguments.songs), choose_device(arguments.device)
         if mixing.separated_share and not any(RenderedSong.open(song).is_separated() for song in songs):
             raise TrainingError(

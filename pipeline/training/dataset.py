@@ -99,6 +99,10 @@ class RenderedSong:
         """Whether :mod:`pipeline.training.accompany` has been here."""
         return (self.folder / "drums.npy").exists()
 
+    def is_bass(self) -> NDArray[np.bool_]:
+        """(n_parts,): which parts separation takes for the bass: whatever plays the bass line."""
+        return np.asarray((np.array(self.families) == FAMILIES.index("bass")) | (np.array(self.roles) == "bass"))
+
     def separated(self) -> NDArray[np.int16]:
         """(4, n_samples): drums, bass, other, vocals as our separation gave them for the mix of all parts."""
         return np.asarray(np.load(self.folder / "separated.npy", mmap_mode="r"))
@@ -205,8 +209,7 @@ class Samples:
         song = self._separated[rng.integers(len(self._separated))]
         audio = song.separated()
         first = int(rng.integers(0, audio.shape[1] - n_source))
-        # Whatever plays the bass line, separation takes it for the bass
-        is_bass = (np.array(song.families) == FAMILIES.index("bass")) | (np.array(song.roles) == "bass")
+        is_bass = song.is_bass()
         kind = rng.choice(["bass", "rest", "all"], p=[0.25, 0.5, 0.25])
         stems = {"bass": ("bass",), "rest": ("other", "vocals"), "all": ("bass", "other", "vocals")}[kind]
         rows = [SEPARATED_STEMS.index(stem) for stem in stems]

@@ -21,6 +21,7 @@ from pipeline.transcription.note_listening import NoteListener
 from pipeline.transcription.note_reading import ReadNote, read_notes
 
 TOLERANCE_S = 0.05
+"""Between a true onset and a found one."""
 _CENTS = 50.0
 _ENDS_SHARE = 0.2
 _FEWEST_FOR_CORRELATION = 10
@@ -80,7 +81,7 @@ def table(rows: dict[str, list[Scores]]) -> str:
 
 def scored(true: NDArray[np.float32], found: list[ReadNote], families: tuple[int, ...]) -> Scores:
     """Figures of one recording; ``true`` as :mod:`pipeline.training.render` keeps notes, ``families`` of its parts."""
-    kept = _distinct(true)
+    kept = distinct_notes(true)
     if not found or not len(kept):
         return dict.fromkeys(("onset F", "P", "R", "onset+offset F"), 0.0)
     est_times = np.array([(read.note.start_s, read.note.end_s) for read in found])
@@ -109,8 +110,11 @@ def scored(true: NDArray[np.float32], found: list[ReadNote], families: tuple[int
     return scores
 
 
-def _distinct(notes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Unisons of several parts are one note to any listener: the louder is kept, and it ends with the later."""
+def distinct_notes(notes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unisons of several parts are one note to any listener: the louder is kept, and it ends with the later.
+
+    Rows are those of :attr:`~pipeline.training.dataset.RenderedSong.notes`; by onset.
+    """
     kept: list[NDArray[np.float32]] = []
     last: dict[int, int] = {}
     for note in notes[np.argsort(notes[:, 1], kind="stable")]:

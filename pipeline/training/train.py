@@ -5,6 +5,7 @@ with the batch it had come to; one that is given more steps than before goes on 
 """
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,7 @@ from pipeline.training.dataset import NO_FAMILY, Batch, Mixing, Samples
 from pipeline.training.errors import TrainingError
 from pipeline.training.optimizing import Optimizer
 from pipeline.training.process_group import ProcessGroup
-from pipeline.training.widening import widened
+from pipeline.training.widening import widened, width_of
 from pipeline.transcription.note_network import Heard, NoteNetwork, Size
 
 _WARM_UP_STEPS = 150
@@ -242,10 +243,15 @@ def note_checkpoint(path: Path) -> dict[str, Any]:
     return read_checkpoint(path, _KEPT, "note")
 
 
-def weights_of(path: Path, size: Size) -> Weights:
+def weights_of(path: Path, size: Size, seed: int = 0) -> Weights:
     """What the network of a training had come to: its checkpoint, or the weights that were exported from one.
 
-    Those of a narrower network are widened.
+    Those of a narrower network are widened, which is told.
+
+    Args:
+        path: of the checkpoint or the weights.
+        size: what they are to be of.
+        seed: of channels that are new.
 
     Raises:
         TrainingError: the file holds no weights, or those of a network that is wider, or of other layers.
@@ -264,11 +270,14 @@ def weights_of(path: Path, size: Size) -> Weights:
     else:
         weights = note_checkpoint(path)["network"]
     try:
-        return widened(weights, size)
+        wide = widened(weights, size, seed)
     except ValueError as error:
         raise TrainingError(
-            f"{path}: not of a network of --width {size.width} or less and --harmonics {size.harmonics}"
+            f"--start {path}: not of a network of --width {size.width} or less and --harmonics {size.harmonics}"
         ) from error
+    if (width := width_of(weights)) < size.width:
+        print(f"--start {path}: widened from {width} to {size.width} channels", file=sys.stderr)
+    return wide
 
 
 def loss_of(heard: Heard, onset: Tensor, sounding: Tensor, velocity: Tensor, family: Tensor) -> Tensor:

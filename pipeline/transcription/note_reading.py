@@ -16,13 +16,14 @@ from pipeline.transcription.spectrum import FIRST_PITCH, N_PITCHES
 FloatArray = NDArray[np.float32]
 
 _ATTACK_FRAMES = 6
-SHORT_S = 0.05
-"""Notes below this must be surer than others."""
-# How sure an onset is: the logistic function of what speaks for it.  Fitted by tests/quality/tune_note_reading.py --fit
+# How sure an onset is: a logistic function of its peak and of its hill, the mean logit about it.  The network was
+# taught onsets as hills of some steps.  Fitted by tests/quality/tune_note_reading.py --fit to the weights that ship;
+# NOTES.md there has songs and figures.
 _LEAST_PEAK = -1.7  # logit; lower ones are not looked at
-_ABOUT_STEPS = 3
-_PEAK_RANGE, _HILL_RANGE = (-4.0, 6.0), (-8.0, 4.0)
-_SURE, _SURE_BY = 1.38, np.array([0.57, 0.94])
+_HIGHEST_PEAK, _HILL_RANGE = 6.0, (-8.0, 4.0)
+_HILL_STEPS = 3  # to either side
+_INTERCEPT, _PEAK_WEIGHT, _HILL_WEIGHT = 1.38, 0.57, 0.94
+_SHORT_STEPS = 5
 _FIRST_HELD_STEP = 2  # of a note, from which on its key may be let go
 # Bends.  A neighbour a semitone away has to be 6 dB louder than the note itself to be taken for it, one two semitones
 # away 24 dB; further than that no string is bent.
@@ -36,10 +37,9 @@ class ReadingSettings:
     """How notes are read.
 
     Attributes:
-        least_onset: how likely a note must be to be one, 0-1.
-        least_onset_short: the same of notes of less than :data:`SHORT_S`: an onset after which no key is held is seldom
-            one.
-        apart_steps: an onset is the likeliest within so many steps to either side.
+        least_onset: how sure a note must be to be one, 0-1; NOTES.md of tests/quality has figures.
+        least_onset_short: the same of notes shorter than 58 ms: an onset after which no key is held is seldom one.
+        apart_steps: an onset has the highest logit within so many steps to either side.
         held_bias: added to the logits of a held key; above 0 notes are longer.
         let_go: a key is up for good when the logits against it have come to this since they last spoke for it.
         longest_s: the longest a note may be.
@@ -81,13 +81,8 @@ def read_notes(
         within: the frames of the stem in which the notes start; all of the evidence if None.
     """
     settings = settings or ReadingSettings()
-    steps, columns, sure = _onsets(evidence.onset, settings)
-    ends = _ends(evidence.sounding, steps, columns, settings)
-    short = (ends - steps) * STEP_S < SHORT_S
-    held = ~short | (sure >= settings.least_onset_short)
-    if not held.all():
-        steps, columns, sure = steps[held], columns[held], sure[held]
-        ends = _ends(evidence.sounding, steps, columns, settings)  # of notes that they cut off
+    steps, columns, sure = _onsets(evidence, settings)
+    ends = _ends(evidence.sounding, steps, columns, _following(steps, columns, len(evidence.sounding)), settings)
     if within is not None:
         first = evidence.first_frame
         inside = slice(*(STEPS_PER_FRAME * (frame - first) for frame in (within.start, within.stop)))
@@ -110,13 +105,13 @@ def read_notes(
                 start_s=start,
                 end_s=end,
                 velocity=loud,
-                confidence=likely,
+                confidence=confidence,
                 bends=_bends(evidence, column, start, end),
             ),
             _family(evidence, column, frame, stop),
             _level(evidence, column, frame),
         )
-        for column, start, end, loud, likely, frame, stop in zip(
+        for column, start, end, loud, confidence, frame, stop in zip(
             columns.tolist(),
             start_s.tolist(),
             end_s.tolist(),
@@ -131,32 +126,61 @@ def read_notes(
 
 
 def _onsets(
-    onset: FloatArray, settings: ReadingSettings
+    evidence: NoteEvidence, settings: ReadingSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Where notes start, column by column: steps, columns, how sure."""
-    steps, columns = onset_peaks(onset, settings.apart_steps)
-    sure = scipy.special.expit(onset_evidence(onset, steps, columns) @ _SURE_BY + _SURE)
-    likely = sure >= settings.least_onset
-    return steps[likely], columns[likely], sure[likely]
+    """Where notes start, column by column: steps, columns, how sure, 0-1."""
+    steps, columns = onset_peaks(evidence.onset, settings.apart_steps)
+    peak, hill = onset_evidence(evidence.onset, steps, columns)
+    sure = scipy.special.expit(_INTERCEPT + _PEAK_WEIGHT * peak + _HILL_WEIGHT * hill)
+    chosen = sure >= settings.least_onset
+    steps, columns, sure = steps[chosen], columns[chosen], sure[chosen]
+    # What a note is followed by makes it short only if that is at least as sure
+    n_steps = len(evidence.sounding)
+    following = np.where(np.append(sure[1:], 0.0) >= sure, _following(steps, columns, n_steps), n_steps)
+    doubtful = np.flatnonzero(sure < settings.least_onset_short)
+    ends = _ends(evidence.sounding, steps[doubtful], columns[doubtful], following[doubtful], settings)
+    short = (ends - steps[doubtful] < _SHORT_STEPS) & (ends < n_steps)
+    chosen = np.ones(len(steps), dtype=np.bool_)
+    chosen[doubtful[short]] = False
+    return steps[chosen], columns[chosen], sure[chosen]
 
 
 def onset_peaks(onset: FloatArray, apart_steps: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Steps and columns of what might be onsets, column by column; the first of equals that are next to each other."""
+    """Where notes might start: steps and columns, each (n_peaks,), column by column.
+
+    Args:
+        onset: logits, (n_steps, n_columns).
+        apart_steps: a peak is the highest within so many steps to either side; the first of equals that are next to
+            each other.
+    """
     highest = scipy.ndimage.maximum_filter1d(onset, 2 * apart_steps + 1, axis=0, mode="constant", cval=-np.inf)
     columns, steps = np.nonzero(((onset >= _LEAST_PEAK) & (onset >= highest)).T)
     again = (np.diff(steps, prepend=-1 - apart_steps) <= apart_steps) & (np.diff(columns, prepend=-1) == 0)
     return steps[~again], columns[~again]
 
 
-def onset_evidence(onset: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """What speaks for notes that start at some steps of some columns: the logits there, and their means about it.
+def onset_evidence(
+    onset: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What speaks for peaks being onsets: their logits, and the mean logits of seven steps about them, both clipped.
 
-    The network was taught onsets as hills of some steps; noise has steeper ones.  float64, (n_notes, 2).
+    Before the first step and after the last one the hill is taken to go on as on its other side.
+
+    Args:
+        onset: logits, (n_steps, n_columns).
+        steps: of the peaks, (n_peaks,).
+        columns: the same.
+
+    Returns:
+        Two arrays of (n_peaks,).
     """
-    about = np.clip(steps + np.arange(-_ABOUT_STEPS, _ABOUT_STEPS + 1)[:, None], 0, max(len(onset) - 1, 0))
-    peak = np.clip(onset[steps, columns], *_PEAK_RANGE)
-    hill = np.clip(onset[about, columns], *_HILL_RANGE).mean(axis=0)
-    return np.stack([peak, hill], axis=1).astype(np.float64)
+    away = np.arange(-_HILL_STEPS, _HILL_STEPS + 1)[:, None]
+    about = steps + away
+    about = np.where((about < 0) | (about >= len(onset)), steps - away, about)
+    about = np.clip(about, 0, max(len(onset) - 1, 0))  # of a few steps in all
+    peak = np.minimum(onset[steps, columns], _HIGHEST_PEAK).astype(np.float64)
+    hill = np.clip(onset[about, columns], *_HILL_RANGE).astype(np.float64).mean(axis=0)
+    return peak, hill
 
 
 def _vertices(onset: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -167,12 +191,19 @@ def _vertices(onset: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.in
     return np.clip(np.divide(0.5 * (right - left), bend, out=np.zeros_like(bend), where=bend > 1e-6), -0.5, 0.5)
 
 
+def _following(steps: NDArray[np.intp], columns: NDArray[np.intp], n_steps: int) -> NDArray[np.intp]:
+    """The step in which the next note of the same column starts; ``n_steps`` where there is none."""
+    return np.where(np.diff(columns, append=-1) == 0, np.append(steps[1:], n_steps), n_steps)
+
+
 def _ends(
-    sounding: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.intp], settings: ReadingSettings
+    sounding: FloatArray,
+    steps: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    following: NDArray[np.intp],
+    settings: ReadingSettings,
 ) -> NDArray[np.intp]:
     """Steps in which notes end: where all that was heard of their key since speaks most for its having been held."""
-    following = np.append(steps[1:], 0)
-    following[np.append(np.diff(columns) != 0, True)] = len(sounding)
     following = np.minimum(following, steps + round(settings.longest_s / STEP_S))
     keys = np.ascontiguousarray(sounding.T)
     ends = steps + _FIRST_HELD_STEP

@@ -17,8 +17,10 @@ from pipeline.transcription.spectrum import RATE_HZ
 FloatArray = NDArray[np.float32]
 
 # What the network says of ten minutes takes 0.1 GB.  Longer stems are heard in spans, each with what is before it, so
-# that its first onsets have neighbours, and with what comes after it for as long as a note may last: the same notes.
+# that its first onsets have neighbours, and with what comes after it for as long as a note may last, and whatever tells
+# whether the next one that ends it is one: the same notes.
 SPAN_WINDOWS = 40
+_BEYOND_S = 1.0
 _HEARING_SHARE = 0.97  # of the time
 
 
@@ -39,7 +41,7 @@ class NoteTranscriber:
         return [read.note for read in self.read(samples, rate_hz, on_progress)]
 
     def read(self, samples: FloatArray, rate_hz: int, on_progress: OnProgress = unheard) -> list[ReadNote]:
-        """Notes by onset, then pitch, from MIDI 21 to 108, and their families; confidence is how likely there is such a note.
+        """Notes by onset, then pitch, from MIDI 21 to 108, and their families; confidence is how sure their onset is.
 
         Args:
             samples: float32 mono, shape (n_samples,), any length.
@@ -54,7 +56,8 @@ class NoteTranscriber:
             return []
         gain = gain_for(heard)
         n_frames, n_span = frame_count(len(heard)), SPAN_WINDOWS * INSIDE_FRAMES
-        n_after = -(-round(self._settings.longest_s / FRAME_S) // INSIDE_FRAMES) * INSIDE_FRAMES
+        after_s = self._settings.longest_s + _BEYOND_S
+        n_after = -(-round(after_s / FRAME_S) // INSIDE_FRAMES) * INSIDE_FRAMES
         found: list[ReadNote] = []
         for start in range(0, n_frames, n_span):
             span = range(start, min(start + n_span, n_frames))

@@ -118,7 +118,7 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def keys() -> None:
-    """API keys; only their digests are stored."""
+    """API keys: create, list, limit, rotate, revoke; only their digests are stored."""
 
 
 @keys.command("create")

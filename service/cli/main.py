@@ -14,20 +14,20 @@ EXIT_FAILED = 1
 EXIT_NO_WEIGHTS = 3
 EXIT_INTERRUPTED = 130
 
-# Command -> the module it lives in, and what --help says of it.  Imported when called for: neither help nor listing
-# keys must wait for a signal library.
+# Command -> the module it lives in, and how its help begins.  Imported when called for: neither --help nor listing keys
+# must wait for a signal library.
 COMMANDS = {
-    "transcribe": ("service.cli.songs", "Everything: stems, and MIDI for the song and each stem."),
-    "separate": ("service.cli.songs", "Stems only, of the song's own rate and length."),
-    "midi": ("service.cli.songs", "Notes only, of a stem or any audio as it is."),
-    "serve": ("service.cli.serving", "Run the service: API and worker, embedded database."),
+    "transcribe": ("service.cli.songs", "Everything: stems, a MIDI file for the song and one per stem."),
+    "separate": ("service.cli.songs", "Stems only, as FLAC of the song's own rate and length."),
+    "midi": ("service.cli.songs", "Notes only, without separation: of a stem, or of any audio."),
+    "serve": ("service.cli.serving", "Run the service: API and worker, with an embedded database."),
     "api": ("service.cli.serving", "Run the API alone, in a fleet."),
     "worker": ("service.cli.serving", "Run a worker, in a fleet: any number of them."),
-    "keys": ("service.cli.keys", "API keys: create, list, change, revoke."),
-    "webhooks": ("service.cli.webhooks", "Keys that receivers check callbacks with."),
+    "keys": ("service.cli.keys", "API keys: create, list, limit, rotate, revoke."),
+    "webhooks": ("service.cli.webhooks", "Callbacks: the keys that receivers check their signatures with."),
     "db": ("service.cli.db", "The database's schema: bring it to this version's."),
     "storage": ("service.cli.storage", "Where files are kept."),
-    "models": ("service.cli.models", "Weights: what there is, what is here; fetch them."),
+    "models": ("service.cli.models", "Weights: what there is, what is here, and fetching it."),
     "doctor": ("service.cli.serving", "Say what is there and what is missing."),
 }
 

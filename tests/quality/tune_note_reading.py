@@ -2,10 +2,12 @@
 
 Run from the repository root, with songs that the weights were not trained on::
 
+    python tests/quality/tune_note_reading.py --fit OTHER_SONGS [--weights FILE]
     python tests/quality/tune_note_reading.py SONGS [--weights FILE]
 
-Every part on its own, all parts of a song as one, and as one after separation where songs are separated; means over
-each.  With ``--fit``, on other songs than those, what note_reading.py weighs the evidence of an onset with.
+Every part on its own, all parts of a song as one, and everything but drums and bass after separation where songs are
+separated; means over each.  Then how far confidences can be believed.  With ``--fit``, what note_reading.py makes
+confidences by.
 """
 
 import argparse
@@ -13,17 +15,17 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
-import mir_eval
 import numpy as np
 import scipy.optimize
 import scipy.special
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from pipeline.training.dataset import RenderedSong, rendered_songs
-from pipeline.training.evaluate import TOLERANCE_S, scored
+from pipeline.training.dataset import SEPARATED_STEMS, RenderedSong, rendered_songs
+from pipeline.training.evaluate import TOLERANCE_S, distinct_notes, scored
 from pipeline.transcription.note_listening import WEIGHTS_PATH, NoteEvidence, NoteListener
 from pipeline.transcription.note_network import STEP_S
 from pipeline.transcription.note_reading import ReadingSettings, onset_evidence, onset_peaks, read_notes
@@ -32,7 +34,7 @@ from pipeline.transcription.spectrum import FIRST_PITCH
 LEAST_ONSETS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 LEAST_ONSETS_SHORT = (0.0, 0.6, 0.7, 0.8)
 HELD_BIASES = (-0.5, 0.0, 0.5)
-WHOLE_SONG_WEIGHT = 2.0  # of their notes in the fit: there are fewer such recordings, and they are what is hard
+BINS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 Recording = tuple[str, RenderedSong, NDArray[np.float32], NoteEvidence]  # with its true notes
 
@@ -42,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path)
     parser.add_argument("--weights", type=Path, default=WEIGHTS_PATH)
-    parser.add_argument("--fit", action="store_true", help="fit the weights of an onset's evidence")
+    parser.add_argument("--fit", action="store_true", help="fit what makes an onset sure")
     arguments = parser.parse_args()
     heard = _recordings(arguments.songs, NoteListener(arguments.weights))
     if arguments.fit:
@@ -52,6 +54,7 @@ def main() -> None:
 
 
 def _recordings(songs: Path, network: NoteListener) -> Iterator[Recording]:
+    rest = [SEPARATED_STEMS.index(stem) for stem in ("other", "vocals")]
     for path in rendered_songs([songs]):
         song = RenderedSong.open(path)
         audio = song.audio().astype(np.float32) / 32768
@@ -59,57 +62,78 @@ def _recordings(songs: Path, network: NoteListener) -> Iterator[Recording]:
             yield "alone", song, song.notes[song.notes[:, 0] == part], network.hear(audio[part])
         yield "as one", song, song.notes, network.hear(audio.sum(axis=0))
         if song.is_separated():
-            pitched = song.separated()[1:].astype(np.float32).sum(axis=0) / 32768
-            yield "separated", song, song.notes, network.hear(pitched)
+            notes = song.notes[~song.is_bass()[song.notes[:, 0].astype(np.int64)]]
+            yield "separated", song, notes, network.hear(song.separated()[rest].astype(np.float32).sum(axis=0) / 32768)
 
 
 def _grid(recordings: Iterable[Recording]) -> None:
     grid = list(itertools.product(LEAST_ONSETS, LEAST_ONSETS_SHORT, HELD_BIASES))
     scores: dict[tuple[str, float, float, float], list[tuple[float, float]]] = {}
+    sure: dict[str, list[tuple[float, bool]]] = {}
     for kind, song, notes, evidence in recordings:
         for least, short, bias in grid:
             settings = replace(ReadingSettings(), least_onset=least, least_onset_short=short, held_bias=bias)
             found = scored(notes, read_notes(evidence, settings), song.families)
             scores.setdefault((kind, least, short, bias), []).append((found["onset F"], found["onset+offset F"]))
-    kinds = list(dict.fromkeys(kind for kind, *_ in scores))
+        everything = [one.note for one in read_notes(evidence, replace(ReadingSettings(), least_onset=0.0))]
+        right = _are_notes(
+            np.array([note.start_s for note in everything]), np.array([note.pitch for note in everything]), notes
+        )
+        sure.setdefault(kind, []).extend(zip((note.confidence for note in everything), right.tolist(), strict=True))
+    kinds = list(sure)
     print(f"least onset, of short notes, held bias: onset F and onset+offset F {', '.join(kinds)}")
     for least, short, bias in grid:
         means = [np.mean(scores[kind, least, short, bias], axis=0) for kind in kinds]
         figures = "; ".join(f"{onset:.3f} {both:.3f}" for onset, both in means)
         print(f"{least:.2f} {short:.1f} {bias:+.1f}: {figures}")
+    print("confidence: how many are there, and what share of them is right")
+    for low, high in pairwise(BINS):
+        shares = []
+        for kind in kinds:
+            inside = [right for confidence, right in sure[kind] if low <= confidence < high]
+            shares.append(f"{kind} {len(inside):5} {np.mean(inside) if inside else float('nan'):.2f}")
+        print(f"{low:.1f}-{high:.1f}: {'; '.join(shares)}")
 
 
 def _fit(recordings: Iterable[Recording]) -> None:
-    """Logistic regression: whether a note is there, by what :func:`onset_evidence` says of it."""
-    evidence, right, weights = [], [], []
+    """Logistic regression: whether a note is there, by its :func:`onset_evidence`; each kind counts alike."""
+    inputs: dict[str, list[NDArray[np.float64]]] = {}
     for kind, _, notes, heard in recordings:
         steps, columns = onset_peaks(heard.onset, ReadingSettings().apart_steps)
-        evidence.append(onset_evidence(heard.onset, steps, columns))
-        right.append(is_note(steps, columns, notes))
-        weights.append(np.full(len(steps), 1.0 if kind == "alone" else WHOLE_SONG_WEIGHT))
-    inputs = np.concatenate(evidence)
-    inputs = np.hstack([np.ones((len(inputs), 1)), inputs])
-    signs, weight = 2.0 * np.concatenate(right) - 1, np.concatenate(weights)
+        right = _are_notes(steps * STEP_S, columns + FIRST_PITCH, notes)
+        peak, hill = onset_evidence(heard.onset, steps, columns)
+        inputs.setdefault(kind, []).append(np.stack([np.where(right, 1.0, -1.0), np.ones_like(peak), peak, hill], 1))
+    rows = {kind: np.concatenate(some) for kind, some in inputs.items()}
+    weight = np.concatenate([np.full(len(some), 1 / len(rows) / len(some)) for some in rows.values()])
+    signs, evidence = (part := np.concatenate(list(rows.values())))[:, 0], part[:, 1:]
 
-    def loss(by: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        against = -signs * (inputs @ by)
-        slope = inputs.T @ (weight * -signs * scipy.special.expit(against))
+    def loss(coefficients: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        against = -signs * (evidence @ coefficients)
+        slope = evidence.T @ (weight * -signs * scipy.special.expit(against))
         return float((weight * np.logaddexp(0, against)).sum()), slope
 
-    by = scipy.optimize.minimize(loss, np.zeros(inputs.shape[1]), jac=True).x
-    print(
-        f"{len(signs)} peaks, {np.mean(signs > 0):.2f} of them notes; constant, peak, hill: {np.round(by, 2).tolist()}"
-    )
+    fit = scipy.optimize.minimize(loss, np.zeros(evidence.shape[1]), jac=True)
+    if not fit.success:
+        raise SystemExit(f"the fit did not converge: {fit.message}")
+    alone, _ = loss(np.array([0.0, 1.0, 0.0]))
+    print(f"{len(signs)} peaks, {np.mean(signs > 0):.2f} of them notes; loss {fit.fun:.4f}, by peaks alone {alone:.4f}")
+    print(f"intercept, weights of peak and hill: {np.round(fit.x, 2).tolist()}")
 
 
-def is_note(steps: NDArray[np.intp], columns: NDArray[np.intp], notes: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which peaks are onsets of true notes, each of which has one at most, within 50 ms."""
-    true_s, pitches = notes[:, 1].astype(np.float64), notes[:, 3].astype(np.int64)
-    pairs = mir_eval.util.match_events(
-        true_s + 1000.0 * pitches, steps * STEP_S + 1000.0 * (columns + FIRST_PITCH), TOLERANCE_S
-    )
-    right = np.zeros(len(steps), dtype=np.bool_)
-    right[[index for _, index in pairs]] = True
+def _are_notes(
+    onsets_s: NDArray[np.float64], pitches: NDArray[np.int64], true: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Which onsets are those of true notes, each of which has one at most: the nearest that is free, within 50 ms."""
+    notes = distinct_notes(true)
+    pairs = []
+    for index, (onset_s, pitch) in enumerate(zip(notes[:, 1].tolist(), notes[:, 3].tolist(), strict=True)):
+        near = np.flatnonzero((pitches == int(pitch)) & (np.abs(onsets_s - onset_s) <= TOLERANCE_S))
+        pairs += [(abs(float(onsets_s[found]) - onset_s), index, found) for found in near.tolist()]
+    right, taken = np.zeros(len(onsets_s), dtype=np.bool_), set()
+    for _, index, found in sorted(pairs):
+        if index not in taken and not right[found]:
+            right[found] = True
+            taken.add(index)
     return right
 
 

@@ -47,8 +47,10 @@ def test_help_names_every_command_and_waits_for_no_signal_library(env: dict[str,
     described = ran.stdout.partition("Commands:")[2].splitlines()
     assert [line.split()[0] for line in described if line] == list(COMMANDS)
     assert not {"numpy", "sqlalchemy", "torch"} & {line.split()[-1] for line in ran.stderr.splitlines()}
-    for name, (module, _) in COMMANDS.items():
-        assert getattr(importlib.import_module(module), name).name == name
+    for name, (module, line) in COMMANDS.items():
+        command = getattr(importlib.import_module(module), name)
+        assert command.name == name
+        assert command.help.startswith(line.removesuffix("."))
 
 
 def test_called_wrongly(env: dict[str, str]) -> None:

@@ -40,14 +40,12 @@ def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
     left_out: list[str] = []
     for path in sources.soundfonts:
         if not path.is_file():
-            raise TrainingError(f"--soundfont {path}: no such file")
-        try:
-            # Looks for FluidSynth's library on the system
-            from pipeline.training.sounds.soundfont import Soundfont
+            raise TrainingError(f"--soundfont {path}: no file")
+        # Looks for FluidSynth's library on the system
+        from pipeline.training.sounds.soundfont import Soundfont
 
+        try:
             soundfont = Soundfont(path, path.stem)
-        except ImportError as error:
-            raise TrainingError(f"--soundfont {path}: cannot be played: {error}") from error
         except ValueError as error:
             raise TrainingError(f"--soundfont {error}") from error
         sounds += soundfont.sounds()

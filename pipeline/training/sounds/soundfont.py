@@ -4,12 +4,17 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import fluidsynth
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.instrument_families import family_of_program
+from pipeline.training.errors import TrainingError
 from pipeline.training.sounds.base import END_LEVEL, ONSET_LEVEL, RATE_HZ, Performance, Played
+
+try:
+    import fluidsynth
+except ImportError as error:  # the package, or FluidSynth's library on the system
+    raise TrainingError(f"soundfonts need FluidSynth ({error}): RECIPE.md says what to install") from error
 
 # Sound effects, unpitched percussion and hits: no pitch that could be written down.
 UNPITCHED = frozenset({47, 55, 97, 99, 101, 102, 103, 113, *range(115, 128)})

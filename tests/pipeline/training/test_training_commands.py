@@ -52,6 +52,20 @@ def test_from_nothing_to_scores(folder):
     assert "all parts as one" in done.stdout
 
 
+@pytest.mark.parametrize("kind", ["RUN/checkpoint.pt", "exported.safetensors"])
+def test_a_wider_network_starts_from_a_narrower_one(folder, kind):
+    if kind != "RUN/checkpoint.pt":
+        assert run(folder, "export", "RUN/checkpoint.pt", kind).returncode == 0
+    out = f"WIDE-{Path(kind).suffix[1:]}"
+    done = run(folder, "train", "SONGS", "--out", out, "--steps", "1", "--batch", "1", "--width", "64", "--start", kind)
+    assert done.returncode == 0, done.stderr
+    assert f"--start {kind}: widened from 48 to 64 channels" in done.stderr
+    narrow, wide = (torch.load(folder / name / "checkpoint.pt")["network"] for name in ("RUN", out))
+    # One step at a rate that only begins to rise
+    kept = wide["before.0.layer.0.weight"][:48, :48]
+    assert (kept - narrow["before.0.layer.0.weight"]).norm() < 0.05 * kept.norm()
+
+
 def test_two_processes_start_from_another_training_and_keep_one_checkpoint(folder):
     words = ("--steps", "3", "--batch", "2", "--processes", "2", "--start", "RUN/checkpoint.pt", "--device", "cpu")
     done = run(folder, "train", "SONGS", "--out", "TEAM", *words)
@@ -120,8 +134,7 @@ NEW = ("train", "SONGS", "--out", "R", "--steps", "1", "--batch", "1")
         (("render", "OTHER", "--count", "1", "--synthetic", "-1"), "--synthetic: must be a whole number, at least 0"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--library", "EMPTY"), "--library EMPTY"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--pieces", "EMPTY"), "--pieces EMPTY"),
-        (("render", "OTHER", "--count", "1", "--soundfont", "drums.pt"), "--soundfont drums.pt"),
-        (("render", "OTHER", "--count", "1", "--soundfont", "NONE.sf2"), "--soundfont NONE.sf2: no such file"),
+        (("render", "OTHER", "--count", "1", "--soundfont", "NONE.sf2"), "--soundfont NONE.sf2: no file"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--library", "NOWHERE"), "NOWHERE: no such folder"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--pieces", "NOWHERE"), "NOWHERE: no such folder"),
         (("train", "EMPTY", "--out", "R", "--steps", "1"), "EMPTY: no rendered songs"),
@@ -142,7 +155,10 @@ NEW = ("train", "SONGS", "--out", "R", "--steps", "1", "--batch", "1")
         ((*NEW, "--separated-share", "0.5", "--batch", "2", "--processes", "2"), "no separated songs"),
         ((*NEW, "--start", "missing.pt"), "missing.pt"),
         ((*NEW, "--start", "RUN/log.jsonl"), "RUN/log.jsonl"),
-        ((*NEW, "--start", "RUN/checkpoint.pt", "--width", "24"), "RUN/checkpoint.pt: not of a network of --width 24"),
+        (
+            (*NEW, "--start", "RUN/checkpoint.pt", "--width", "24"),
+            "--start RUN/checkpoint.pt: not of a network of --width",
+        ),
         (("export", "missing.pt", "w"), "missing.pt"),
         (("export", "drums.pt", "w"), "drums.pt: no checkpoint"),
         (("export", "RUN/log.jsonl", "w"), "RUN/log.jsonl: no checkpoint"),
@@ -161,12 +177,18 @@ def test_what_cannot_be_is_said_in_one_line(folder, monkeypatch, capsys, words, 
     assert not (folder / "R").exists()
 
 
+def test_what_fluidsynth_cannot_read_is_refused_in_one_line(folder, monkeypatch, capsys):
+    pytest.importorskip("fluidsynth", reason="FluidSynth is not on this system", exc_type=ImportError)
+    told = refusal(folder, monkeypatch, capsys, "render", "OTHER", "--count", "1", "--soundfont", "drums.pt")
+    assert "--soundfont drums.pt: not a soundfont" in told
+
+
 def test_without_fluidsynth_soundfonts_are_refused_in_one_line(folder, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "fluidsynth", None)
     monkeypatch.delitem(sys.modules, "pipeline.training.sounds.soundfont", raising=False)
     told = refusal(folder, monkeypatch, capsys, "render", "OTHER", "--count", "1", "--soundfont", "drums.pt")
-    assert "--soundfont drums.pt: cannot be played: " in told
-    assert "fluidsynth" in told
+    assert "soundfonts need FluidSynth (" in told
+    assert told.endswith("RECIPE.md says what to install")
 
 
 def test_what_is_wrong_with_the_code_keeps_its_traceback(folder, monkeypatch):

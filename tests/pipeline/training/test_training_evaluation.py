@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.instrument_families import FAMILIES
 from pipeline.notes import Note
-from pipeline.training.evaluate import _distinct, scored
+from pipeline.training.evaluate import distinct_notes, scored
 from pipeline.transcription.note_reading import ReadNote
 
 PIANO, BASS = FAMILIES.index("piano"), FAMILIES.index("bass")
@@ -72,11 +72,11 @@ def test_the_family_is_right_for_the_matched_notes_whose_player_it_names():
 def test_unisons_of_two_parts_are_one_note_of_the_louder_that_ends_with_the_later(order):
     soft, loud = (0, 1.0, 3.0, 60, 50), (1, 1.02, 2.0, 60, 90)
     rows = np.array([(soft, loud)[index] for index in order], np.float32)
-    assert _distinct(rows) == pytest.approx(np.array([(1, 1.0, 3.0, 60, 90)], np.float32))
+    assert distinct_notes(rows) == pytest.approx(np.array([(1, 1.0, 3.0, 60, 90)], np.float32))
     assert scored(rows, heard([(1, 1.0, 3.0, 60, 90)]), SONG)["onset+offset F"] == 1
     assert scored(rows, heard([(1, 1.0, 3.0, 60, 90)]), SONG)["family"] == 1
 
 
 @pytest.mark.parametrize("second", [(1, 1.04, 2.0, 60, 90), (1, 1.0, 2.0, 61, 90)])
 def test_another_key_or_a_later_stroke_is_a_note_of_its_own(second):
-    assert len(_distinct(np.array([(0, 1.0, 3.0, 60, 50), second], np.float32))) == 2
+    assert len(distinct_notes(np.array([(0, 1.0, 3.0, 60, 50), second], np.float32))) == 2

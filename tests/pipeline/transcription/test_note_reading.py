@@ -9,7 +9,7 @@ from pipeline.instrument_families import FAMILIES
 from pipeline.notes import BENDS_PER_S
 from pipeline.transcription.note_listening import NoteEvidence
 from pipeline.transcription.note_network import FRAME_S, STEP_S
-from pipeline.transcription.note_reading import SHORT_S, ReadingSettings, read_notes
+from pipeline.transcription.note_reading import ReadingSettings, onset_evidence, onset_peaks, read_notes
 
 COLUMN = 39  # of MIDI 60
 FRAMES = range(400)
@@ -43,7 +43,8 @@ def test_a_key_that_is_struck_and_let_go_is_a_note() -> None:
     assert read.note.start_s == pytest.approx(100 * STEP_S)
     assert read.note.end_s == pytest.approx(200 * STEP_S)
     assert read.note.velocity == pytest.approx(0.75)
-    assert 0.9 < read.note.confidence < 0.95
+    hill = 3 - sum(HILL) / 7
+    assert read.note.confidence == pytest.approx(1 / (1 + np.exp(-(1.38 + 0.57 * 3 + 0.94 * hill))))
 
 
 def test_what_is_said_of_notes_at_either_end_of_the_evidence_counts_for_them() -> None:
@@ -87,11 +88,13 @@ def test_a_steep_hill_is_less_of_an_onset_than_a_gentle_one() -> None:
 
 def test_after_an_onset_that_is_not_quite_sure_a_key_must_be_held() -> None:
     evidence = silence()
-    play(evidence, 100, 100 + round(SHORT_S / STEP_S) + 1, sure=1.5)
+    play(evidence, 100, 105, sure=1.5)
     play(evidence, 200, 200, sure=1.5)
     play(evidence, 300, 300, sure=3.0)
-    assert [round(read.note.start_s / STEP_S) for read in read_notes(evidence)] == [100, 300]
-    assert len(read_notes(evidence, ReadingSettings(least_onset_short=0.45))) == 3
+    play(evidence, 400, 404, sure=1.5)
+    play(evidence, 796, 800, sure=1.5)  # held until there is nothing more to be heard
+    assert [round(read.note.start_s / STEP_S) for read in read_notes(evidence)] == [100, 300, 796]
+    assert len(read_notes(evidence, ReadingSettings(least_onset_short=0.45))) == 5
 
 
 def test_what_was_no_note_cuts_none_off() -> None:
@@ -101,6 +104,41 @@ def test_what_was_no_note_cuts_none_off() -> None:
     assert [first.end_s, second.start_s] == pytest.approx([154 * STEP_S] * 2, abs=0.5 * STEP_S)
     unasked = read_notes(evidence, ReadingSettings(least_onset_short=0.45))
     assert [round(read.note.end_s / STEP_S) for read in unasked] == [150, 154, 200]
+
+
+def test_of_two_unsure_onsets_that_follow_at_once_the_surer_is_one() -> None:
+    evidence = silence()
+    evidence.sounding[100:200, COLUMN] = 3.0
+    evidence.onset[96:109, COLUMN] = (-6, -4, -3, -1, 1.2, -1, -1, -1, 0.9, -1, -3, -4, -6)
+    assert 100 in [round(read.note.start_s / STEP_S) for read in read_notes(evidence)]
+    evidence.sounding[107:200, COLUMN] = -20.0
+    assert 100 in [round(read.note.start_s / STEP_S) for read in read_notes(evidence)]
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 400, 796, 797, 798, 799])
+def test_an_onset_is_as_sure_at_either_end_as_anywhere(step: int) -> None:
+    evidence = silence()
+    play(evidence, step, step + 20, sure=1.0)
+    steps, columns = onset_peaks(evidence.onset, 3)
+    peak, hill = onset_evidence(evidence.onset, steps, columns)
+    assert (steps, columns) == ([step], [COLUMN])
+    assert (peak[0], hill[0]) == pytest.approx((1.0, 1.0 - sum(HILL) / 7))
+
+
+def test_what_speaks_for_an_onset_has_limits() -> None:
+    onset = np.full((20, 88), -20.0, np.float32)
+    onset[9:12, COLUMN] = 10.0
+    peak, hill = onset_evidence(onset, np.array([10]), np.array([COLUMN]))
+    assert (peak[0], hill[0]) == pytest.approx((6.0, (3 * 4.0 - 4 * 8.0) / 7))
+
+
+@pytest.mark.parametrize("n_steps", [0, 1, 2, 5])
+def test_hardly_any_evidence_is_no_error(n_steps: int) -> None:
+    onset = np.full((n_steps, 88), 3.0, np.float32)
+    steps, columns = onset_peaks(onset, 3)
+    peak, hill = onset_evidence(onset, steps, columns)
+    assert len(steps) == len(peak) == len(hill) == (88 if n_steps else 0)
+    assert (hill == 3.0).all()
 
 
 def test_a_note_that_is_struck_again_ends_there() -> None:
@@ -217,6 +255,7 @@ def test_the_same_notes_whatever_part_is_read() -> None:
     assert [(one.note.pitch, one.note.velocity) for one in parts] == [
         (one.note.pitch, one.note.velocity) for one in all_at_once
     ]
+    assert [one.note.confidence for one in parts] == [one.note.confidence for one in all_at_once]
     for attribute in ("start_s", "end_s"):
         assert [getattr(one.note, attribute) for one in parts] == pytest.approx(
             [getattr(one.note, attribute) for one in all_at_once]
