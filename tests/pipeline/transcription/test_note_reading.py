@@ -44,7 +44,7 @@ def test_a_key_that_is_struck_and_let_go_is_a_note() -> None:
     assert read.note.end_s == pytest.approx(200 * STEP_S)
     assert read.note.velocity == pytest.approx(0.75)
     hill = 3 - sum(HILL) / 7
-    assert read.note.confidence == pytest.approx(1 / (1 + np.exp(-(1.38 + 0.57 * 3 + 0.94 * hill))))
+    assert read.note.confidence == pytest.approx(1 / (1 + np.exp(-(1.34 + 0.51 * 3 + 0.96 * hill))))
 
 
 def test_what_is_said_of_notes_at_either_end_of_the_evidence_counts_for_them() -> None:
