@@ -46,7 +46,7 @@ class ReadingSettings:
         family_s: how much of a note tells its family.
     """
 
-    least_onset: float = 0.45
+    least_onset: float = 0.4
     least_onset_short: float = 0.7
     apart_steps: int = 3
     held_bias: float = 0.0
