@@ -23,7 +23,6 @@ _LEAST_PEAK = -1.7  # logit; lower ones are not looked at
 _HIGHEST_PEAK, _HILL_RANGE = 6.0, (-8.0, 4.0)
 _HILL_STEPS = 3  # to either side
 _INTERCEPT, _PEAK_WEIGHT, _HILL_WEIGHT = 1.34, 0.51, 0.96
-_SHORT_STEPS = 5
 _FIRST_HELD_STEP = 2  # of a note, from which on its key may be let go
 # Bends.  A neighbour a semitone away has to be 6 dB louder than the note itself to be taken for it, one two semitones
 # away 24 dB; further than that no string is bent.
@@ -38,7 +37,6 @@ class ReadingSettings:
 
     Attributes:
         least_onset: how sure a note must be to be one, 0-1; NOTES.md of tests/quality has figures.
-        least_onset_short: the same of notes shorter than 58 ms: an onset after which no key is held is seldom one.
         apart_steps: an onset has the highest logit within so many steps to either side.
         held_bias: added to the logits of a held key; above 0 notes are longer.
         let_go: a key is up for good when the logits against it have come to this since they last spoke for it.
@@ -46,8 +44,7 @@ class ReadingSettings:
         family_s: how much of a note tells its family.
     """
 
-    least_onset: float = 0.4
-    least_onset_short: float = 0.7
+    least_onset: float = 0.45
     apart_steps: int = 3
     held_bias: float = 0.0
     let_go: float = 20.0
@@ -81,8 +78,8 @@ def read_notes(
         within: the frames of the stem in which the notes start; all of the evidence if None.
     """
     settings = settings or ReadingSettings()
-    steps, columns, sure = _onsets(evidence, settings)
-    ends = _ends(evidence.sounding, steps, columns, _following(steps, columns, len(evidence.sounding)), settings)
+    steps, columns, sure = _onsets(evidence.onset, settings)
+    ends = _ends(evidence.sounding, steps, columns, settings)
     if within is not None:
         first = evidence.first_frame
         inside = slice(*(STEPS_PER_FRAME * (frame - first) for frame in (within.start, within.stop)))
@@ -126,22 +123,13 @@ def read_notes(
 
 
 def _onsets(
-    evidence: NoteEvidence, settings: ReadingSettings
+    onset: FloatArray, settings: ReadingSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """Where notes start, column by column: steps, columns, how sure, 0-1."""
-    steps, columns = onset_peaks(evidence.onset, settings.apart_steps)
-    peak, hill = onset_evidence(evidence.onset, steps, columns)
+    steps, columns = onset_peaks(onset, settings.apart_steps)
+    peak, hill = onset_evidence(onset, steps, columns)
     sure = scipy.special.expit(_INTERCEPT + _PEAK_WEIGHT * peak + _HILL_WEIGHT * hill)
     chosen = sure >= settings.least_onset
-    steps, columns, sure = steps[chosen], columns[chosen], sure[chosen]
-    # What a note is followed by makes it short only if that is at least as sure
-    n_steps = len(evidence.sounding)
-    following = np.where(np.append(sure[1:], 0.0) >= sure, _following(steps, columns, n_steps), n_steps)
-    doubtful = np.flatnonzero(sure < settings.least_onset_short)
-    ends = _ends(evidence.sounding, steps[doubtful], columns[doubtful], following[doubtful], settings)
-    short = (ends - steps[doubtful] < _SHORT_STEPS) & (ends < n_steps)
-    chosen = np.ones(len(steps), dtype=np.bool_)
-    chosen[doubtful[short]] = False
     return steps[chosen], columns[chosen], sure[chosen]
 
 
@@ -191,19 +179,12 @@ def _vertices(onset: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.in
     return np.clip(np.divide(0.5 * (right - left), bend, out=np.zeros_like(bend), where=bend > 1e-6), -0.5, 0.5)
 
 
-def _following(steps: NDArray[np.intp], columns: NDArray[np.intp], n_steps: int) -> NDArray[np.intp]:
-    """The step in which the next note of the same column starts; ``n_steps`` where there is none."""
-    return np.where(np.diff(columns, append=-1) == 0, np.append(steps[1:], n_steps), n_steps)
-
-
 def _ends(
-    sounding: FloatArray,
-    steps: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    following: NDArray[np.intp],
-    settings: ReadingSettings,
+    sounding: FloatArray, steps: NDArray[np.intp], columns: NDArray[np.intp], settings: ReadingSettings
 ) -> NDArray[np.intp]:
     """Steps in which notes end: where all that was heard of their key since speaks most for its having been held."""
+    following = np.append(steps[1:], 0)
+    following[np.append(np.diff(columns) != 0, True)] = len(sounding)
     following = np.minimum(following, steps + round(settings.longest_s / STEP_S))
     keys = np.ascontiguousarray(sounding.T)
     ends = steps + _FIRST_HELD_STEP

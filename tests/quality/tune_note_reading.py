@@ -32,7 +32,6 @@ from pipeline.transcription.note_reading import ReadingSettings, onset_evidence,
 from pipeline.transcription.spectrum import FIRST_PITCH
 
 LEAST_ONSETS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
-LEAST_ONSETS_SHORT = (0.0, 0.6, 0.7, 0.8)
 HELD_BIASES = (-0.5, 0.0, 0.5)
 BINS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -67,25 +66,25 @@ def _recordings(songs: Path, network: NoteListener) -> Iterator[Recording]:
 
 
 def _grid(recordings: Iterable[Recording]) -> None:
-    grid = list(itertools.product(LEAST_ONSETS, LEAST_ONSETS_SHORT, HELD_BIASES))
-    scores: dict[tuple[str, float, float, float], list[tuple[float, float]]] = {}
+    grid = list(itertools.product(LEAST_ONSETS, HELD_BIASES))
+    scores: dict[tuple[str, float, float], list[tuple[float, float]]] = {}
     sure: dict[str, list[tuple[float, bool]]] = {}
     for kind, song, notes, evidence in recordings:
-        for least, short, bias in grid:
-            settings = replace(ReadingSettings(), least_onset=least, least_onset_short=short, held_bias=bias)
+        for least, bias in grid:
+            settings = replace(ReadingSettings(), least_onset=least, held_bias=bias)
             found = scored(notes, read_notes(evidence, settings), song.families)
-            scores.setdefault((kind, least, short, bias), []).append((found["onset F"], found["onset+offset F"]))
+            scores.setdefault((kind, least, bias), []).append((found["onset F"], found["onset+offset F"]))
         everything = [one.note for one in read_notes(evidence, replace(ReadingSettings(), least_onset=0.0))]
         right = _are_notes(
             np.array([note.start_s for note in everything]), np.array([note.pitch for note in everything]), notes
         )
         sure.setdefault(kind, []).extend(zip((note.confidence for note in everything), right.tolist(), strict=True))
     kinds = list(sure)
-    print(f"least onset, of short notes, held bias: onset F and onset+offset F {', '.join(kinds)}")
-    for least, short, bias in grid:
-        means = [np.mean(scores[kind, least, short, bias], axis=0) for kind in kinds]
+    print(f"least onset, held bias: onset F and onset+offset F {', '.join(kinds)}")
+    for least, bias in grid:
+        means = [np.mean(scores[kind, least, bias], axis=0) for kind in kinds]
         figures = "; ".join(f"{onset:.3f} {both:.3f}" for onset, both in means)
-        print(f"{least:.2f} {short:.1f} {bias:+.1f}: {figures}")
+        print(f"{least:.2f} {bias:+.1f}: {figures}")
     print("confidence: how many are there, and what share of them is right")
     for low, high in pairwise(BINS):
         shares = []

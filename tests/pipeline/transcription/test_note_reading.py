@@ -86,35 +86,6 @@ def test_a_steep_hill_is_less_of_an_onset_than_a_gentle_one() -> None:
     assert read_notes(steep) == []
 
 
-def test_after_an_onset_that_is_not_quite_sure_a_key_must_be_held() -> None:
-    evidence = silence()
-    play(evidence, 100, 105, sure=1.5)
-    play(evidence, 200, 200, sure=1.5)
-    play(evidence, 300, 300, sure=3.0)
-    play(evidence, 400, 404, sure=1.5)
-    play(evidence, 796, 800, sure=1.5)  # held until there is nothing more to be heard
-    assert [round(read.note.start_s / STEP_S) for read in read_notes(evidence)] == [100, 300, 796]
-    assert len(read_notes(evidence, ReadingSettings(least_onset_short=0.45))) == 5
-
-
-def test_what_was_no_note_cuts_none_off() -> None:
-    evidence = played((100, 200), (154, 200))
-    evidence.onset[147:154, COLUMN] = (-6, -4, -1, 1, 0, -1, 0.9)
-    first, second = (read.note for read in read_notes(evidence))
-    assert [first.end_s, second.start_s] == pytest.approx([154 * STEP_S] * 2, abs=0.5 * STEP_S)
-    unasked = read_notes(evidence, ReadingSettings(least_onset_short=0.45))
-    assert [round(read.note.end_s / STEP_S) for read in unasked] == [150, 154, 200]
-
-
-def test_of_two_unsure_onsets_that_follow_at_once_the_surer_is_one() -> None:
-    evidence = silence()
-    evidence.sounding[100:200, COLUMN] = 3.0
-    evidence.onset[96:109, COLUMN] = (-6, -4, -3, -1, 1.2, -1, -1, -1, 0.9, -1, -3, -4, -6)
-    assert 100 in [round(read.note.start_s / STEP_S) for read in read_notes(evidence)]
-    evidence.sounding[107:200, COLUMN] = -20.0
-    assert 100 in [round(read.note.start_s / STEP_S) for read in read_notes(evidence)]
-
-
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 400, 796, 797, 798, 799])
 def test_an_onset_is_as_sure_at_either_end_as_anywhere(step: int) -> None:
     evidence = silence()
