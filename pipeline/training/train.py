@@ -243,7 +243,7 @@ def note_checkpoint(path: Path) -> dict[str, Any]:
     return read_checkpoint(path, _KEPT, "note")
 
 
-def weights_of(path: Path, size: Size, seed: int = 0) -> Weights:
+def weights_of(path: Path, size: Size, seed: int) -> Weights:
     """What the network of a training had come to: its checkpoint, or the weights that were exported from one.
 
     Those of a narrower network are widened, which is told.

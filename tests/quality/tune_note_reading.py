@@ -15,7 +15,6 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +85,7 @@ def _grid(recordings: Iterable[Recording]) -> None:
         figures = "; ".join(f"{onset:.3f} {both:.3f}" for onset, both in means)
         print(f"{least:.2f} {bias:+.1f}: {figures}")
     print("confidence: how many are there, and what share of them is right")
-    for low, high in pairwise(BINS):
+    for low, high in itertools.pairwise(BINS):
         shares = []
         for kind in kinds:
             inside = [right for confidence, right in sure[kind] if low <= confidence < high]
@@ -104,7 +103,8 @@ def _fit(recordings: Iterable[Recording]) -> None:
         inputs.setdefault(kind, []).append(np.stack([np.where(right, 1.0, -1.0), np.ones_like(peak), peak, hill], 1))
     rows = {kind: np.concatenate(some) for kind, some in inputs.items()}
     weight = np.concatenate([np.full(len(some), 1 / len(rows) / len(some)) for some in rows.values()])
-    signs, evidence = (part := np.concatenate(list(rows.values())))[:, 0], part[:, 1:]
+    signs, evidence = np.split(np.concatenate(list(rows.values())), [1], axis=1)
+    signs = signs[:, 0]
 
     def loss(coefficients: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         against = -signs * (evidence @ coefficients)
