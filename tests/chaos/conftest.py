@@ -27,10 +27,11 @@ def only_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 @pytest.fixture
 def fleet(only_fleet: Fleet) -> Iterator[Fleet]:
     """A fleet with one API and no workers."""
-    yield only_fleet
-    only_fleet.stop_workers()
-    _restore(only_fleet)
-    _empty(only_fleet)
+    with contextlib.ExitStack() as after:  # each of them, also where one fails: the next test has the same fleet
+        after.callback(_empty, only_fleet)
+        after.callback(_restore, only_fleet)
+        after.callback(only_fleet.stop_workers)
+        yield only_fleet
 
 
 def _restore(fleet: Fleet) -> None:

@@ -39,12 +39,14 @@ class PostgresServer:
     def freeze(self) -> None:
         """Answer nothing any more, and break nothing, until it is thawed: a disk that stalls, a machine that moves."""
         for process in self._processes():
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a connection's, which has ended since
+                process.suspend()
 
     def thaw(self) -> None:
         """Go on with everything."""
         for process in self._processes():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def _processes(self) -> list[psutil.Process]:
         postmaster = psutil.Process(int((self.installed.pgdata / "postmaster.pid").read_text().split()[0]))
