@@ -80,6 +80,9 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--library", type=Path, action="append", default=[], help="folder of SFZ instruments")
     parser.add_argument("--synthetic", type=any_number, default=0, help="how many instruments to make up")
     parser.add_argument("--synthetic-seed", type=any_number, default=0, help="of those")
+    parser.add_argument(
+        "--tracked", type=any_number, default=0, help="how many instruments to make of one recording of another each"
+    )
     parser.add_argument("--pieces", type=Path, help="folder with MIDI files whose parts may be borrowed")
     parser.add_argument("--processes", type=count, default=1)
     _common(parser)
@@ -88,7 +91,11 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
         if not (arguments.soundfont or arguments.library or arguments.synthetic):
             raise TrainingError("nobody to play: give --soundfont, --library or --synthetic")
         sources = Sources(
-            tuple(arguments.soundfont), tuple(arguments.library), arguments.synthetic, arguments.synthetic_seed
+            tuple(arguments.soundfont),
+            tuple(arguments.library),
+            arguments.synthetic,
+            arguments.synthetic_seed,
+            arguments.tracked,
         )
         render(Job(arguments.songs, sources, arguments.pieces, arguments.seed, arguments.count), arguments.processes)
 

@@ -27,6 +27,7 @@ _STRANGER_SHARE = 0.06  # of the samples: a part of another song beside them
 _USUAL_VELOCITY, _DYNAMICS = 80.0, 1.5
 _COMPANY_SHARE = 0.45  # the same, for songs of one part, and where samples are not dense
 _QUIETEST_DB = -14.0  # of the parts of one sample, relative to the loudest
+_COLOURED_SHARE, _PART_DRIVEN_SHARE = 0.35, 0.06  # of the parts: another tone each time that they are heard
 _RETUNED_SHARE = 0.5
 _DRUMMED_SHARE = 0.2  # of the samples: what separation leaves of drums, and whole mixes
 _QUIETEST_DRUMS_DB = -30.0
@@ -196,12 +197,23 @@ class Samples:
             gain_db = float(rng.uniform(_QUIETEST_DB, 0)) if len(chosen) > 1 else 0.0
             # Rendering brought all parts to one level; a part that is struck softly is a soft one
             gain = 10 ** (gain_db / 20) * (float(notes[:, 4].mean()) / _USUAL_VELOCITY) ** _DYNAMICS
-            samples += np.float32(gain / 32768) * which.audio()[part, first : first + n_source]
+            samples += np.float32(gain) * self._part(which, part, first, n_source, rng)
             heard.append((notes, which.families[part], gain))
         if song.folder in self._drummed and rng.random() < _DRUMMED_SHARE:
             gain = 10 ** (float(rng.uniform(_QUIETEST_DRUMS_DB, 0)) / 20)
             samples += np.float32(gain / 32768) * song.drums()[first : first + n_source]
         return samples, heard, first
+
+    def _part(
+        self, song: RenderedSong, part: int, first: int, n_source: int, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        samples = song.audio()[part, first : first + n_source].astype(np.float32) / np.float32(32768)
+        if self._mixing.augmented:
+            if rng.random() < _COLOURED_SHARE:
+                samples = equalised(samples, rng)
+            if rng.random() < _PART_DRIVEN_SHARE:
+                samples = driven(samples, float(rng.uniform(1, 6)))
+        return samples
 
     def _separated_part(
         self, rng: np.random.Generator, n_source: int

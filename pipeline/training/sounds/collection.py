@@ -9,6 +9,7 @@ from pipeline.training.errors import TrainingError
 from pipeline.training.sounds.base import Sound
 from pipeline.training.sounds.library import sampled_sounds
 from pipeline.training.sounds.synthesis import synthetic_sounds
+from pipeline.training.sounds.tracked import tracked_sounds
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class Sources:
         libraries: folders of sample libraries.
         synthetic: how many synthetic instruments to make up.
         seed: of those.
+        tracked: how many instruments to make of one recording of another one each.
     """
 
     soundfonts: tuple[Path, ...]
     libraries: tuple[Path, ...] = ()
     synthetic: int = 0
     seed: int = 0
+    tracked: int = 0
 
 
 def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
@@ -59,4 +62,6 @@ def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
         left_out += unfit
     if sources.synthetic:
         sounds += synthetic_sounds(np.random.default_rng(sources.seed), sources.synthetic)
+    if sources.tracked:
+        sounds += tracked_sounds(list(sounds), np.random.default_rng((sources.seed, 1)), sources.tracked)
     return sounds, left_out

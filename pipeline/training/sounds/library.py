@@ -131,6 +131,12 @@ LIBRARIES = (
         "CC0-1.0",
         "570f6c60ed2eff67accad3b85d5b452e57a3ad28",
     ),
+    (
+        "Double bass by Rubner, D. Smolken",
+        "https://github.com/sfzinstruments/dsmolken.double-bass",
+        "CC0-1.0",
+        "c2985eb647109d2a8f30a70071e3e163339d7396",
+    ),
 )
 
 # Looked for in this order in a file's path below the folder, in lower case and with spaces for underscores; None leaves
@@ -142,7 +148,7 @@ _FAMILIES: tuple[tuple[str, str | None], ...] = (
     # The same recordings once more.
     (r"cosmonaut/.*( all| bass|main| map|[12]$)|cowsynth.*(pad|pluck)|\(nl\)", None),
     (r"emily (three|five) voice|shinyguitar/.*main|growlybass (excessive|vicious)|pastabass.*combo", None),
-    (r"meatbass.*(basic|mw|modwheel|3vel|three)|cyborgs.*(one|one voice)$", None),
+    (r"meatbass.*(basic|mw|modwheel|3vel|three)|rubner.*switched|cyborgs.*(one|one voice)$", None),
     # Out of tune over part of their range.
     (r"^ganjo/|unitra flutes|cowsynth (asthmatic|fancy|shifty)", None),
     (r"cosmonaut", "organ"),

@@ -43,6 +43,10 @@ _ATTACK_S = 0.5
 _BLOCK = 64  # samples; FluidSynth's own grain in time
 _MOST_DETUNED_CENTS = 8.0
 _BEND_PER_CENT = 8192 / 200
+_BANKS = 128  # the drums of General MIDI are above
+_BREATHED = " Expr."  # loud by a controller instead of by velocity: MuseScore General's second copies
+
+Preset = tuple[int, int]  # bank, program
 
 
 class Soundfont:
@@ -56,23 +60,28 @@ class Soundfont:
         self._id = self._synth.sfload(str(path))
         if self._id < 0:
             raise ValueError(f"{path}: not a soundfont that FluidSynth can read")
-        self._measured: dict[tuple[int, int], tuple[float, float]] = {}
+        self._measured: dict[tuple[Preset, int], tuple[float, float]] = {}
 
     def sounds(self) -> list["SoundfontSound"]:
-        """The programs of bank 0 that have a pitch."""
+        """The programs that have a pitch, of all banks: those above 0 are variations, of the same families."""
         return [
-            SoundfontSound(self, program)
+            SoundfontSound(self, bank, program)
+            for bank in range(_BANKS)
             for program in range(128)
-            if program not in UNPITCHED and self._synth.sfpreset_name(self._id, 0, program) is not None
+            if program not in UNPITCHED and self._has(bank, program)
         ]
 
+    def _has(self, bank: int, program: int) -> bool:
+        name = self._synth.sfpreset_name(self._id, bank, program)
+        return name is not None and not name.endswith(_BREATHED)
+
     def play(
-        self, program: int, events: list[tuple[float, int, int]], length_s: float, vibrato: int, cents: float
+        self, preset: Preset, events: list[tuple[float, int, int]], length_s: float, vibrato: int, cents: float
     ) -> NDArray[np.float32]:
         """Events are (time in s, pitch, velocity; 0 lets the key go), in the order of time; float32 mono."""
         synth = self._synth
         synth.system_reset()
-        synth.program_select(0, self._id, 0, program)
+        synth.program_select(0, self._id, *preset)
         synth.cc(0, _PEDAL_OFF, 0)
         synth.cc(0, _VOLUME, 100)
         synth.cc(0, _VIBRATO, vibrato)
@@ -91,12 +100,12 @@ class Soundfont:
         blocks.append(np.zeros(n_samples - done))
         return np.asarray(np.concatenate(blocks) / 32768, dtype=np.float32)
 
-    def measured(self, program: int, pitch: int) -> tuple[float, float]:
+    def measured(self, preset: Preset, pitch: int) -> tuple[float, float]:
         """From the key to the audible onset, and to the moment that a held note has died away (or infinity), in s."""
-        at = (program, pitch // _KEYS_MEASURED_AT_ONCE)
+        at = (preset, pitch // _KEYS_MEASURED_AT_ONCE)
         if at not in self._measured:
             key = at[1] * _KEYS_MEASURED_AT_ONCE + 1
-            self._measured[at] = onset_and_decay(self.play(program, [(0.0, key, 100)], _LONGEST_S, 0, 0.0))
+            self._measured[at] = onset_and_decay(self.play(preset, [(0.0, key, 100)], _LONGEST_S, 0, 0.0))
         return self._measured[at]
 
 
@@ -116,12 +125,12 @@ def onset_and_decay(note: NDArray[np.float32]) -> tuple[float, float]:
 
 
 class SoundfontSound:
-    """One program of a soundfont."""
+    """One program of a soundfont's bank."""
 
-    def __init__(self, soundfont: Soundfont, program: int) -> None:
+    def __init__(self, soundfont: Soundfont, bank: int, program: int) -> None:
         self._soundfont = soundfont
-        self._program = program
-        self.name = f"{soundfont.name}:{program:03}"
+        self._preset = bank, program
+        self.name = f"{soundfont.name}:{bank:03}:{program:03}" if bank else f"{soundfont.name}:{program:03}"
         self.family = family_of_program(program)
         self.keys = _KEYS[self.family]
         self.held = program in _HELD_PROGRAMS
@@ -135,7 +144,7 @@ class SoundfontSound:
         again_s: dict[int, float] = {}  # when a key is pressed next: letting it go silences all strokes of it
         for index in sorted(range(len(notes)), key=lambda index: -notes[index].start_s):
             note = notes[index]
-            latency_s, dies_s = self._soundfont.measured(self._program, note.pitch)
+            latency_s, dies_s = self._soundfont.measured(self._preset, note.pitch)
             pressed_s = max(0.0, note.start_s - latency_s)
             let_go_s = min(max(note.end_s, pressed_s + 0.02), again_s.get(note.pitch, math.inf) - _BLOCK / RATE_HZ)
             again_s[note.pitch] = pressed_s
@@ -144,4 +153,4 @@ class SoundfontSound:
             ends_s[index] = min(note.end_s, max(pressed_s + dies_s, note.start_s + 0.05), max(let_go_s, note.start_s))
         events.sort()
         keys = [(time_s, pitch, velocity) for time_s, _, pitch, velocity in events]
-        return Performance(self._soundfont.play(self._program, keys, length_s, vibrato, cents), tuple(ends_s))
+        return Performance(self._soundfont.play(self._preset, keys, length_s, vibrato, cents), tuple(ends_s))

@@ -53,7 +53,8 @@ def _refined(curve: NDArray[np.float64], index: int) -> float:
         return float(index)
     left, top, right = curve[index - 1 : index + 2]
     bend = left - 2 * top + right
-    return index + (0.5 * (left - right) / bend if bend < 0 else 0.0)
+    # Beside a maximum a parabola can peak anywhere
+    return index + (float(np.clip(0.5 * (left - right) / bend, -1, 1)) if bend < 0 else 0.0)
 
 
 def check_tuning(sound: Sound) -> float:
