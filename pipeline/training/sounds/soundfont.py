@@ -80,6 +80,9 @@ class Soundfont:
     ) -> NDArray[np.float32]:
         """Events are (time in s, pitch, velocity; 0 lets the key go), in the order of time; float32 mono."""
         synth = self._synth
+        # A reset lets held keys go, and what they were playing would ring into these notes
+        synth.all_sounds_off(0)
+        synth.get_samples(_BLOCK)
         synth.system_reset()
         synth.program_select(0, self._id, *preset)
         synth.cc(0, _PEDAL_OFF, 0)
