@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from pipeline.training.__main__ import main
 
-RENDER = ("render", "SONGS", "--count", "2", "--synthetic", "30")
+RENDER = ("render", "SONGS", "--count", "2", "--synthetic", "30", "--tracked", "6")
 TRAIN = ("train", "SONGS", "--out", "RUN", "--steps", "2", "--batch", "1", "--device", "cpu")
 
 
