@@ -1,6 +1,6 @@
 """Bass stem in, notes out: one voice, its line the likeliest path through what a small network hears.
 
-A stem that is plainly more than one voice goes to another transcriber.
+A stem that is more than one voice is written down by another transcriber, which is asked first.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from pipeline.transcription.bass_features import (
 from pipeline.transcription.bass_network import FIRST_PITCH, Evidence, evidence
 from pipeline.transcription.bends import bends
 from pipeline.transcription.pitch_track import SILENCE_PEAK, PitchNetwork
+from pipeline.transcription.polyphony import several_voices
 
 if TYPE_CHECKING:  # routing imports this module
     from pipeline.transcription.routing import Transcriber
@@ -43,7 +44,8 @@ OCTAVE_UP_BELOW = 42
 LEAST_VOICED = 0.5
 BEND_REACH = 5.0  # semitones: a slide may go as far; what is further is mostly the next partial or octave
 # Shares of the time, measured on a minute of bass
-_TRACKS_SHARE, _FEATURES_SHARE, _NETWORK_SHARE = 0.39, 0.55, 0.4
+_SEVERAL_SHARE = 0.35
+_TRACKS_SHARE, _FEATURES_SHARE, _LINE_SHARE = 0.39, 0.55, 0.95  # of the rest of it
 _FRAMES_PER_REPORT = 1000
 
 
@@ -52,7 +54,7 @@ class BassTranscriber:
 
     Args:
         pitch_network: swift-f0; may be shared with other transcribers.
-        several: takes over where the stem is plainly not one voice.
+        several: hears any number of voices, and how sure it is of each note; takes over where the stem is not one.
     """
 
     def __init__(self, pitch_network: PitchNetwork, several: "Transcriber") -> None:
@@ -60,7 +62,7 @@ class BassTranscriber:
         self._several = several
 
     def transcribe(self, samples: FloatArray, rate_hz: int, on_progress: OnProgress = unheard) -> list[Note]:
-        """Notes by onset, one at a time; each starts when it becomes audible and ends when it is let go.
+        """Notes by onset, of one voice one at a time; each starts when it becomes audible and ends when it is let go.
 
         Args:
             samples: float32 mono, shape (n_samples,), any length.
@@ -70,13 +72,18 @@ class BassTranscriber:
         too_short = len(samples) < MIN_NOTE_FRAMES / FRAMES_PER_S * rate_hz
         if too_short or np.abs(samples).max() < SILENCE_PEAK:
             return []
-        tracks = follow(samples, rate_hz, self._pitch_network, part(on_progress, 0.0, _TRACKS_SHARE))
-        features = bass_features(samples, rate_hz, tracks, part(on_progress, _TRACKS_SHARE, _FEATURES_SHARE))
-        heard = evidence(features, part(on_progress, _FEATURES_SHARE, _FEATURES_SHARE + _NETWORK_SHARE))
-        rest = part(on_progress, _FEATURES_SHARE + _NETWORK_SHARE, 1.0)
+        chords = self._several.transcribe(samples, rate_hz, part(on_progress, 0.0, _SEVERAL_SHARE))
+        if several_voices(chords):
+            on_progress(1.0)
+            return chords
+        rest = part(on_progress, _SEVERAL_SHARE, 1.0)
+        tracks = follow(samples, rate_hz, self._pitch_network, part(rest, 0.0, _TRACKS_SHARE))
+        features = bass_features(samples, rate_hz, tracks, part(rest, _TRACKS_SHARE, _FEATURES_SHARE))
+        heard = evidence(features, part(rest, _FEATURES_SHARE, _LINE_SHARE))
         if not one_voice(features, heard):
-            return self._several.transcribe(samples, rate_hz, rest)
-        notes = line(heard, rest)
+            on_progress(1.0)
+            return chords
+        notes = line(heard, part(rest, _LINE_SHARE, 1.0))
         on_progress(1.0)
         sure = [track.confidence >= LEAST_VOICED for track in tracks]
         followed = [(track.times_s[where], track.midi[where]) for track, where in zip(tracks, sure, strict=True)]

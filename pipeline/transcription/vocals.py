@@ -17,6 +17,7 @@ from pipeline.transcription.bends import bends
 from pipeline.transcription.note_decoding import LOWEST_PITCH, N_PITCHES
 from pipeline.transcription.note_segmentation import Segment, opinion, segments, tuning
 from pipeline.transcription.pitch_track import PitchNetwork, PitchTrack
+from pipeline.transcription.polyphony import several_voices
 from pipeline.transcription.singing_features import FRAMES_PER_S, VOICED, Voice, listen
 
 if TYPE_CHECKING:  # routing imports this module
@@ -28,13 +29,15 @@ OWN_INTERVALS = (-24, -19, -12, -2, -1, 0, 1, 2, 12, 19, 24, 28, 31)
 # Share of voiced frames with a foreign pitch from which a stem is more than one voice.  Of 14 synthetic singers, some
 # with another behind them, 12 lie below 0.2 and all within 0.5; rendered choirs in chords lie at 0.51, 0.52 and 1.0.
 OTHER_VOICES = 0.5
+# Below this the other transcriber, which takes its time, is not even asked
+FEW_OTHER_VOICES = 0.1
 
 LOUD_VELOCITY = 0.8  # of a note as loud as the loud parts of the stem
 BEND_REACH = 8.5  # semitones: a scoop or a fall may be as wide; Basic Pitch looks as far
 DB_PER_DECADE = 40.0  # a synthesizer's gain is the square of the velocity
 
 _PITCH_SHARE, _NETWORK_SHARE = 0.3, 0.9  # of the time, when pitch and when Basic Pitch are done
-_LISTENING_SHARE, _OPINION_SHARE = 0.95, 0.98
+_SEVERAL_SHARE, _LISTENING_SHARE, _OPINION_SHARE = 0.5, 0.5, 0.8  # of what is left
 
 
 class VocalsTranscriber:
@@ -64,11 +67,17 @@ class VocalsTranscriber:
             return []
         track = self._pitch.track(samples, rate_hz, part(on_progress, 0.0, _PITCH_SHARE))
         heard = self._network.activations(samples, rate_hz, part(on_progress, _PITCH_SHARE, _NETWORK_SHARE))
-        if other_voices(track, heard) > OTHER_VOICES:
-            return self._several.transcribe(samples, rate_hz, part(on_progress, _NETWORK_SHARE, 1.0))
-        voice = listen(samples, rate_hz, track, heard, part(on_progress, _NETWORK_SHARE, _LISTENING_SHARE))
-        heard_notes = opinion(voice.features, on_progress=part(on_progress, _LISTENING_SHARE, _OPINION_SHARE))
-        found = segments(voice, heard_notes, part(on_progress, _OPINION_SHARE, 1.0))
+        others = other_voices(track, heard)
+        rest = part(on_progress, _NETWORK_SHARE, 1.0)
+        if others > FEW_OTHER_VOICES:
+            chords = self._several.transcribe(samples, rate_hz, part(rest, 0.0, _SEVERAL_SHARE))
+            if others > OTHER_VOICES or several_voices(chords):
+                on_progress(1.0)
+                return chords
+            rest = part(rest, _SEVERAL_SHARE, 1.0)
+        voice = listen(samples, rate_hz, track, heard, part(rest, 0.0, _LISTENING_SHARE))
+        heard_notes = opinion(voice.features, on_progress=part(rest, _LISTENING_SHARE, _OPINION_SHARE))
+        found = segments(voice, heard_notes, part(rest, _OPINION_SHARE, 1.0))
         offset = tuning(found)
         on_progress(1.0)
         return [_note(segment, voice, heard_notes.active, offset) for segment in found]

@@ -20,17 +20,20 @@ RIFF = [
 
 
 class Chords:
-    """Stands where the transcriber of several voices does."""
+    """Stands where the transcriber of several voices does; sure of these notes."""
+
+    def __init__(self, notes: list[Note]) -> None:
+        self._notes = notes
 
     def transcribe(self, samples, rate_hz, on_progress):
         on_progress(1.0)
-        return POLYPHONIC
+        return self._notes
 
 
 @pytest.fixture(scope="module")
 def transcriber(tmp_path_factory) -> BassTranscriber:
     (path,) = ModelStore(tmp_path_factory.mktemp("models")).pull("swift-f0")
-    return BassTranscriber(PitchNetwork(path), Chords())
+    return BassTranscriber(PitchNetwork(path), Chords(POLYPHONIC))
 
 
 def pluck(pitch: int, duration_s: float, rate_hz: int = RATE_HZ) -> np.ndarray:
@@ -112,6 +115,20 @@ def test_louder_notes_have_higher_velocities(transcriber):
 def test_chords_go_to_the_transcriber_of_several_voices(transcriber):
     chords = [(p, 0.2 + t, 1.1 + t) for t in range(7) for p in (48 + t % 3, 52 + t % 3, 55 + t % 3, 59 + t % 3)]
     assert transcriber.transcribe(played(chords), RATE_HZ) == POLYPHONIC
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("confidence", "share", "several"), [(0.9, 1.0, True), (0.9, 0.1, False), (0.5, 1.0, False)])
+def test_where_several_notes_are_sure_there_are_several_voices(tmp_path_factory, confidence, share, several):
+    (path,) = ModelStore(tmp_path_factory.mktemp("models")).pull("swift-f0")
+    duet = [Note(28, 0.0, 8.0, 0.5, confidence), Note(35, 8.0 - 8.0 * share, 8.0, 0.5, confidence)]
+    told: list[float] = []
+    found = BassTranscriber(PitchNetwork(path), Chords(duet)).transcribe(played(RIFF), RATE_HZ, told.append)
+    assert (found == duet) is several
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    if not several:
+        assert_riff(found)
 
 
 @pytest.mark.weights

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.notes import Note
-from pipeline.transcription.polyphony import together
+from pipeline.transcription.polyphony import several_voices, together
 
 
 def notes(*spans: tuple[float, float], confidence: float = 0.9) -> list[Note]:
@@ -29,3 +29,9 @@ def test_the_share_of_the_time_in_which_several_sound(spans, share: float) -> No
 def test_notes_that_are_not_sure_are_not_counted() -> None:
     assert together(notes((0.0, 1.0)) + notes((0.0, 1.0), confidence=0.5)) == 0.0
     assert together(notes((0.0, 1.0), confidence=0.5)) == 0.0
+
+
+def test_a_bass_that_rings_on_is_one_voice_and_a_duet_is_two() -> None:
+    assert not several_voices(notes((0.0, 1.0), (0.95, 2.0), (1.9, 3.0)))
+    assert several_voices(notes((0.0, 1.0), (0.5, 2.0), (1.0, 3.0)))
+    assert not several_voices([])

@@ -125,6 +125,12 @@ def test_three_voices_are_written_down_as_three(transcriber):
     assert notes == NoteTranscriber(NoteListener()).transcribe(chorus, RATE_HZ)
 
 
+def test_a_second_voice_that_joins_in_for_a_while_is_written_down_too(transcriber):
+    duet = sung() + sung(((3.0, 4.4, 60), (5.7, 6.9, 54)), vibrato=0.1)[: len(sung())]
+    found = [note.pitch for note in transcriber.transcribe(duet, RATE_HZ)]
+    assert {54, 57, 59, 60, 64} <= set(found)
+
+
 def test_louder_notes_have_higher_velocities(transcriber):
     melody = ((0.5, 1.2, 60), (1.5, 2.2, 62), (2.5, 3.2, 64))
     samples = sung(melody)
