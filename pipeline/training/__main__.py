@@ -79,9 +79,12 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--soundfont", type=Path, action="append", default=[], help="a General MIDI soundfont")
     parser.add_argument("--library", type=Path, action="append", default=[], help="folder of SFZ instruments")
     parser.add_argument("--synthetic", type=any_number, default=0, help="how many instruments to make up")
-    parser.add_argument("--synthetic-seed", type=any_number, default=0, help="of those")
+    parser.add_argument("--synthetic-seed", type=any_number, default=0, help="of those, and of --tracked")
     parser.add_argument(
-        "--tracked", type=any_number, default=0, help="how many instruments to make of one recording of another each"
+        "--tracked",
+        type=any_number,
+        default=0,
+        help="how many instruments to make of one recording of another each, but for those out of tune",
     )
     parser.add_argument("--pieces", type=Path, help="folder with MIDI files whose parts may be borrowed")
     parser.add_argument("--processes", type=count, default=1)
@@ -91,11 +94,11 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
         if not (arguments.soundfont or arguments.library or arguments.synthetic):
             raise TrainingError("nobody to play: give --soundfont, --library or --synthetic")
         sources = Sources(
-            tuple(arguments.soundfont),
-            tuple(arguments.library),
-            arguments.synthetic,
-            arguments.synthetic_seed,
-            arguments.tracked,
+            soundfonts=tuple(arguments.soundfont),
+            libraries=tuple(arguments.library),
+            synthetic=arguments.synthetic,
+            seed=arguments.synthetic_seed,
+            tracked=arguments.tracked,
         )
         render(Job(arguments.songs, sources, arguments.pieces, arguments.seed, arguments.count), arguments.processes)
 

@@ -208,11 +208,13 @@ class Samples:
         self, song: RenderedSong, part: int, first: int, n_source: int, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         samples = song.audio()[part, first : first + n_source].astype(np.float32) / np.float32(32768)
-        if self._mixing.augmented:
+        power = float(np.mean(samples**2))
+        if self._mixing.augmented and power > 0:
             if rng.random() < _COLOURED_SHARE:
                 samples = equalised(samples, rng)
             if rng.random() < _PART_DRIVEN_SHARE:
                 samples = driven(samples, float(rng.uniform(1, 6)))
+            samples = samples * np.float32(np.sqrt(power / max(float(np.mean(samples**2)), 1e-12)))
         return samples
 
     def _separated_part(

@@ -51,7 +51,9 @@ def peaking(samples: Samples, centre_hz: float, quality: float, gain_db: float) 
 
 def driven(samples: Samples, drive: float) -> Samples:
     """A soft clipper; ``drive`` is the gain before it, relative to the loud parts."""
-    loud = float(np.quantile(np.abs(samples[::7]), 0.99)) + 1e-6
+    level = np.abs(samples[::7])
+    # Where hardly anything sounds, what does is loud
+    loud = max(float(np.quantile(level, 0.99)), 0.1 * float(level.max())) + 1e-6
     return np.asarray(np.tanh(samples / loud * drive), dtype=np.float32) * np.float32(loud)
 
 

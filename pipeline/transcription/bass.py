@@ -45,7 +45,7 @@ LEAST_VOICED = 0.5
 BEND_REACH = 5.0  # semitones: a slide may go as far; what is further is mostly the next partial or octave
 # Shares of the time, measured on a minute of bass
 _SEVERAL_SHARE = 0.35
-_TRACKS_SHARE, _FEATURES_SHARE, _LINE_SHARE = 0.39, 0.55, 0.95  # of the rest of it
+_TRACKS_SHARE, _FEATURES_SHARE, _NETWORK_SHARE = 0.39, 0.55, 0.95  # of the rest of it
 _FRAMES_PER_REPORT = 1000
 
 
@@ -79,11 +79,11 @@ class BassTranscriber:
         rest = part(on_progress, _SEVERAL_SHARE, 1.0)
         tracks = follow(samples, rate_hz, self._pitch_network, part(rest, 0.0, _TRACKS_SHARE))
         features = bass_features(samples, rate_hz, tracks, part(rest, _TRACKS_SHARE, _FEATURES_SHARE))
-        heard = evidence(features, part(rest, _FEATURES_SHARE, _LINE_SHARE))
+        heard = evidence(features, part(rest, _FEATURES_SHARE, _NETWORK_SHARE))
         if not one_voice(features, heard):
             on_progress(1.0)
             return chords
-        notes = line(heard, part(rest, _LINE_SHARE, 1.0))
+        notes = line(heard, part(rest, _NETWORK_SHARE, 1.0))
         on_progress(1.0)
         sure = [track.confidence >= LEAST_VOICED for track in tracks]
         followed = [(track.times_s[where], track.midi[where]) for track, where in zip(tracks, sure, strict=True)]

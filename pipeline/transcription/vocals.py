@@ -2,7 +2,7 @@
 
 Pitch comes from swift-f0, notes from :mod:`pipeline.transcription.note_segmentation`, whose network was fitted with the
 code of ``tests/quality/tune_vocals.py`` on a synthetic singer; no recorded singing went into it.  A stem that is
-plainly more than one voice goes to another transcriber instead.
+more than one voice goes to another transcriber instead.
 """
 
 from typing import TYPE_CHECKING
@@ -37,7 +37,8 @@ BEND_REACH = 8.5  # semitones: a scoop or a fall may be as wide; Basic Pitch loo
 DB_PER_DECADE = 40.0  # a synthesizer's gain is the square of the velocity
 
 _PITCH_SHARE, _NETWORK_SHARE = 0.3, 0.9  # of the time, when pitch and when Basic Pitch are done
-_SEVERAL_SHARE, _LISTENING_SHARE, _OPINION_SHARE = 0.5, 0.5, 0.8  # of what is left
+_SEVERAL_SHARE = 0.7  # of what is left, where it is asked
+_LISTENING_SHARE, _OPINION_SHARE = 0.5, 0.8  # of the rest of that
 
 
 class VocalsTranscriber:
@@ -46,7 +47,7 @@ class VocalsTranscriber:
     Args:
         pitch: follows the voice.
         network: Basic Pitch's, whose activations are heard as well; may be shared with other transcribers.
-        several: writes down stems that are more than one voice.
+        several: hears any number of voices, and how sure it is of each note; writes down stems that are more than one.
     """
 
     def __init__(self, pitch: PitchNetwork, network: BasicPitchNetwork, several: "Transcriber") -> None:

@@ -20,8 +20,8 @@ class Sources:
         soundfonts: files of General MIDI soundfonts; their stem is the first part of their sounds' names.
         libraries: folders of sample libraries.
         synthetic: how many synthetic instruments to make up.
-        seed: of those.
-        tracked: how many instruments to make of one recording of another one each.
+        seed: of those, and of the tracked ones.
+        tracked: how many instruments to make of one recording of another one each; those out of tune are left out.
     """
 
     soundfonts: tuple[Path, ...]
@@ -32,7 +32,7 @@ class Sources:
 
 
 def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
-    """All of them; takes some seconds, and hundreds of MB for large soundfonts.
+    """All of them; takes some seconds, .1 more for each tracked one, and hundreds of MB for large soundfonts.
 
     With them, of the libraries, what is left out and why.
 
@@ -62,6 +62,8 @@ def load_sounds(sources: Sources) -> tuple[list[Sound], list[str]]:
         left_out += unfit
     if sources.synthetic:
         sounds += synthetic_sounds(np.random.default_rng(sources.seed), sources.synthetic)
+    if sources.tracked and not sounds:
+        raise TrainingError("--tracked needs other sounds: give --soundfont, --library or --synthetic")
     if sources.tracked:
         sounds += tracked_sounds(list(sounds), np.random.default_rng((sources.seed, 1)), sources.tracked)
     return sounds, left_out

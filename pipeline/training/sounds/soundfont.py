@@ -18,6 +18,8 @@ except ImportError as error:  # the package, or FluidSynth's library on the syst
 
 # Sound effects, unpitched percussion and hits: no pitch that could be written down.
 UNPITCHED = frozenset({47, 55, 97, 99, 101, 102, 103, 113, *range(115, 128)})
+# Those of FluidR3 and MuseScore General that sound octaves away from their keys: harmonics, feedback, a bell, a pad.
+_ELSEWHERE = frozenset({(0, 31), (8, 14), (8, 30), (8, 31), (8, 48)})
 _HELD_PROGRAMS = frozenset({*range(16, 24), 38, 39, *range(40, 45), *range(48, 55), *range(56, 97), 100, 109, 110, 111})
 _KEYS = {
     "piano": (28, 100),
@@ -68,7 +70,7 @@ class Soundfont:
             SoundfontSound(self, bank, program)
             for bank in range(_BANKS)
             for program in range(128)
-            if program not in UNPITCHED and self._has(bank, program)
+            if program not in UNPITCHED and (bank, program) not in _ELSEWHERE and self._has(bank, program)
         ]
 
     def _has(self, bank: int, program: int) -> bool:
@@ -90,9 +92,11 @@ class Soundfont:
         synth.cc(0, _VIBRATO, vibrato)
         synth.pitch_bend(0, round(cents * _BEND_PER_CENT))
         n_samples = round(length_s * RATE_HZ)
+        # Whole blocks: what is left of one would come first the next time
+        n_rendered = -(-n_samples // _BLOCK) * _BLOCK
         blocks, done = [], 0
-        for time_s, pitch, velocity in [*events, (length_s, 0, 0)]:
-            until = min(n_samples, max(done, round(time_s * RATE_HZ / _BLOCK) * _BLOCK))
+        for time_s, pitch, velocity in [*events, (n_rendered / RATE_HZ, 0, 0)]:
+            until = min(n_rendered, max(done, round(time_s * RATE_HZ / _BLOCK) * _BLOCK))
             if until > done:
                 blocks.append(synth.get_samples(until - done).reshape(-1, 2).mean(axis=1))
                 done = until
@@ -100,8 +104,7 @@ class Soundfont:
                 synth.noteon(0, pitch, velocity)
             elif pitch:
                 synth.noteoff(0, pitch)
-        blocks.append(np.zeros(n_samples - done))
-        return np.asarray(np.concatenate(blocks) / 32768, dtype=np.float32)
+        return np.asarray(np.concatenate(blocks)[:n_samples] / 32768, dtype=np.float32)
 
     def measured(self, preset: Preset, pitch: int) -> tuple[float, float]:
         """From the key to the audible onset, and to the moment that a held note has died away (or infinity), in s."""
