@@ -67,7 +67,12 @@ def _number(least: float, most: float = math.inf, *, above: bool = False) -> Cal
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=count, default=torch.get_num_threads(), help="of the processor")
+    parser.add_argument(
+        "--threads",
+        type=count,
+        default=torch.get_num_threads(),
+        help="of the processor that it may use; all by default",
+    )
 
 
 def _render_command(parser: argparse.ArgumentParser) -> None:
@@ -84,15 +89,16 @@ def _render_command(parser: argparse.ArgumentParser) -> None:
         "--tracked",
         type=any_number,
         default=0,
-        help="how many instruments to make of one recording of another each, but for those out of tune",
+        help="how many instruments to make by recording one note of another (fewer, where those are out of tune)",
     )
     parser.add_argument("--pieces", type=Path, help="folder with MIDI files whose parts may be borrowed")
-    parser.add_argument("--processes", type=count, default=1)
+    parser.add_argument("--processes", type=count, default=1, help="that render side by side; 1 by default")
     _common(parser)
 
     def run(arguments: argparse.Namespace) -> None:
         if not (arguments.soundfont or arguments.library or arguments.synthetic):
-            raise TrainingError("nobody to play: give --soundfont, --library or --synthetic")
+            others = ", whose sounds --tracked records" if arguments.tracked else ""
+            raise TrainingError(f"nobody to play: give --soundfont, --library or --synthetic{others}")
         sources = Sources(
             soundfonts=tuple(arguments.soundfont),
             libraries=tuple(arguments.library),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.training.effects import made_up_room, worn
+from pipeline.training.errors import TrainingError
 from pipeline.training.pieces import midi_files
 from pipeline.training.songs import Composer, Part, Song
 from pipeline.training.sounds.base import RATE_HZ, Sound
@@ -54,8 +55,10 @@ def render(job: Job, processes: int) -> None:
     """Render all songs of a job, in several processes; can be stopped and run again.
 
     Raises:
-        TrainingError: there are no sounds, or no pieces, where they should be.
+        TrainingError: there are no sounds, or no pieces, where they should be; or a file where the songs should go.
     """
+    if job.out.exists() and not job.out.is_dir():
+        raise TrainingError(f"{job.out}: not a folder")
     # Before there are processes, each of which would say what is wrong; those that are forked need not load it again
     _composer(job.sources, job.pieces)
     _tell(_sounds(job.sources)[1])

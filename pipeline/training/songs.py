@@ -129,7 +129,9 @@ class Composer:
     def _sound(self, rng: np.random.Generator, families: tuple[str, ...]) -> Sound:
         having = [family for family in families if family in self._by_family]
         if not having:
-            raise TrainingError(f"no sound of {', '.join(families)}: give more soundfonts, libraries or --synthetic")
+            raise TrainingError(
+                f"no sound of {', '.join(dict.fromkeys(families))}: give more soundfonts, libraries or --synthetic"
+            )
         choices = self._by_family[having[rng.integers(len(having))]]
         return choices[rng.integers(len(choices))]
 

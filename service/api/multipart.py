@@ -14,6 +14,7 @@ from service.errors import BadRequest, TooLarge
 
 _MAX_FIELD_BYTES = 8192
 _MAX_PARTS = 32
+_MAX_HEADER_BYTES = 4096  # of a part's headers each; one of them has its name and its file's
 
 
 @dataclass(slots=True)
@@ -81,7 +82,9 @@ async def receive(
     found = False
     try:
         with (
-            PushMultipartParser(boundary_of(content_type), max_segment_count=_MAX_PARTS) as parser,
+            PushMultipartParser(
+                boundary_of(content_type), max_segment_count=_MAX_PARTS, max_header_size=_MAX_HEADER_BYTES
+            ) as parser,
             to.open("wb") as file,
         ):
             async for chunk in chunks:
@@ -104,6 +107,10 @@ async def receive(
                             _append(*fields[-1], part)
             list(parser.parse(b""))  # the end of the stream: raises when the form has not ended yet
     except ParserLimitReached as error:
+        if "header length" in str(error):
+            raise TooLarge(
+                f"A header of the form, with names of a part and its file, is longer than {_MAX_HEADER_BYTES} bytes."
+            ) from error
         raise TooLarge(f"The form is too large: {error}.") from error
     except MultipartError as error:
         if any(isinstance(argument, UnicodeError) for argument in error.args):

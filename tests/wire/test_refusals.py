@@ -114,6 +114,14 @@ async def test_headers_of_a_form_that_are_no_text(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/transcriptions", "/api/file-stream-upload"])
+async def test_a_file_name_that_is_too_long_is_told_the_limit(api: Api, path: str) -> None:
+    answer = await post(api, path, files={"file": ("a" * 5000 + ".wav", wav_bytes())})
+    assert answer.status_code == 413
+    said = answer.json().get("detail", answer.json().get("msg"))
+    assert said == "A header of the form, with names of a part and its file, is longer than 4096 bytes."
+
+
+@pytest.mark.parametrize("path", ["/v1/transcriptions", "/api/file-stream-upload"])
 @pytest.mark.parametrize("n_bytes", [1_000_001, 2_500_000], ids=["by ours", "by the framework's"])
 async def test_a_file_that_is_too_large_is_told_the_setting_s_limit(api: Api, path: str, n_bytes: int) -> None:
     answer = await post(api, path, files={"file": ("a.wav", bytes(n_bytes))})

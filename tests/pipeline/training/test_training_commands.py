@@ -131,6 +131,8 @@ NEW = ("train", "SONGS", "--out", "R", "--steps", "1", "--batch", "1")
     ("words", "told"),
     [
         (("render", "OTHER", "--count", "1"), "--soundfont"),
+        (("render", "OTHER", "--count", "1", "--tracked", "3"), "whose sounds --tracked records"),
+        (("render", "RUN/log.jsonl", "--count", "1", "--synthetic", "30"), "RUN/log.jsonl: not a folder"),
         (("render", "OTHER", "--count", "1", "--synthetic", "-1"), "--synthetic: must be a whole number, at least 0"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--library", "EMPTY"), "--library EMPTY"),
         (("render", "OTHER", "--count", "1", "--synthetic", "30", "--pieces", "EMPTY"), "--pieces EMPTY"),
