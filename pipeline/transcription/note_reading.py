@@ -22,7 +22,7 @@ _ATTACK_FRAMES = 6
 _LEAST_PEAK = -1.7  # logit; lower ones are not looked at
 _HIGHEST_PEAK, _HILL_RANGE = 6.0, (-8.0, 4.0)
 _HILL_STEPS = 3  # to either side
-_INTERCEPT, _PEAK_WEIGHT, _HILL_WEIGHT = 1.34, 0.51, 0.96
+_INTERCEPT, _PEAK_WEIGHT, _HILL_WEIGHT = 0.67, 0.80, 0.57
 _FIRST_HELD_STEP = 2  # of a note, from which on its key may be let go
 # Bends.  A neighbour a semitone away has to be 6 dB louder than the note itself to be taken for it, one two semitones
 # away 24 dB; further than that no string is bent.
