@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pipeline.notes import Note
 
 SURE = 0.7
-# Of 30 rendered bass lines, some with echo, all but two lie below .1, of 22 synthetic singers all; of 24 parts of
-# several voices in the range of a bass all lie above .4 (tests/quality/NOTES.md).
+# Of 22 rendered bass lines all but two with echo lie below .1, 22 synthetic singers all; 21 parts of several voices in
+# the range of a bass all lie above .5 (tests/quality/NOTES.md).
 MOST_TOGETHER = 0.15
 LEAST_TOGETHER_S = 1.0  # less may be two wrong notes
 _FRAME_S = 0.01
