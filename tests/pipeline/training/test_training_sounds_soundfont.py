@@ -17,9 +17,9 @@ pytest.importorskip("fluidsynth", reason="FluidSynth is not on this system", exc
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sound]:
     """By name."""
-    store = ModelStore(tmp_path_factory.mktemp("models"))
-    store.pull("timgm6mb")
-    [path] = Path(tmp_path_factory.getbasetemp()).rglob("TimGM6mb*.sf2")
+    folder = tmp_path_factory.mktemp("models")
+    ModelStore(folder).pull("timgm6mb")
+    [path] = folder.rglob("TimGM6mb*.sf2")
     sounds, left_out = load_sounds(Sources((path.rename(path.with_name("font.sf2")),)))
     assert left_out == []
     assert len({sound.name for sound in sounds}) == len(sounds)

@@ -44,7 +44,7 @@ def test_a_key_that_is_struck_and_let_go_is_a_note() -> None:
     assert read.note.end_s == pytest.approx(200 * STEP_S)
     assert read.note.velocity == pytest.approx(0.75)
     hill = 3 - sum(HILL) / 7
-    assert read.note.confidence == pytest.approx(1 / (1 + np.exp(-(1.34 + 0.51 * 3 + 0.96 * hill))))
+    assert read.note.confidence == pytest.approx(1 / (1 + np.exp(-(0.67 + 0.8 * 3 + 0.57 * hill))))
 
 
 def test_what_is_said_of_notes_at_either_end_of_the_evidence_counts_for_them() -> None:
@@ -82,8 +82,8 @@ def test_what_is_unlikely_is_no_note() -> None:
 def test_a_steep_hill_is_less_of_an_onset_than_a_gentle_one() -> None:
     gentle, steep = played((100, 200)), played((100, 200))
     steep.onset[[97, 98, 102, 103], COLUMN] = -8.0
-    assert len(read_notes(gentle)) == 1
-    assert read_notes(steep) == []
+    (sure,), (less_sure,) = read_notes(gentle), read_notes(steep)
+    assert less_sure.note.confidence < sure.note.confidence - 0.2
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 400, 796, 797, 798, 799])

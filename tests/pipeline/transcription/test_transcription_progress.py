@@ -43,7 +43,8 @@ def test_every_few_seconds_of_the_stem_are_told(transcription, stem, name):
     assert transcription.transcribe({name: stem}, on_progress=seen.append)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0.0, 1.0)
-    assert np.diff(seen).max() < 0.2
+    # But for the end, where what only one voice needs is left out
+    assert np.diff([fraction for fraction in seen if fraction < 1]).max() < 0.2
     assert len(set(seen)) > 18  # batches of windows, or blocks of spectra and layers of the network
 
 
