@@ -1,6 +1,6 @@
 """Bass stem in, notes out: one voice, its line the likeliest path through what a small network hears.
 
-A stem that is more than one voice is written down by another transcriber, which is asked first.
+A stem that is more than one voice is written down by another transcriber, which is asked where this one has doubts.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,9 @@ PEAK_FRAMES = 3  # an onset is the likeliest start within 30 ms to both sides
 # Mean share of the likeliest pitch among all, where anything loud sounds.  On 35 bass lines, worn and full of leakage,
 # it was .80 to 1.0; on stems of guitars, strings and keyboards that play chords nearly all the time, .56 to .70.
 LEAST_CERTAINTY = 0.75
+# From here on the transcriber of several voices, which takes its time, is not even asked: 21 rendered parts of several
+# voices have .92 at most (tests/quality/NOTES.md).
+CERTAIN = 0.96
 LOUD_DB = -10.0  # a partial within this of the recording's loudness makes a frame loud
 # Bends.  Of 12 rendered lines the tracker is sure and within a semitone in .77, .77, .85, .72 and .60 of the frames of
 # notes from MIDI 31, 34, 38, 42 and 48 on when it hears them an octave up, and in .39, .57, .79, .87, .88 as they are.
@@ -44,8 +47,8 @@ OCTAVE_UP_BELOW = 42
 LEAST_VOICED = 0.5
 BEND_REACH = 5.0  # semitones: a slide may go as far; what is further is mostly the next partial or octave
 # Shares of the time, measured on a minute of bass
-_SEVERAL_SHARE = 0.35
-_TRACKS_SHARE, _FEATURES_SHARE, _NETWORK_SHARE = 0.39, 0.55, 0.95  # of the rest of it
+_TRACKS_SHARE, _FEATURES_SHARE, _NETWORK_SHARE = 0.37, 0.52, 0.9
+_SEVERAL_SHARE = 0.8  # of what is left, where it is asked
 _FRAMES_PER_REPORT = 1000
 
 
@@ -72,18 +75,18 @@ class BassTranscriber:
         too_short = len(samples) < MIN_NOTE_FRAMES / FRAMES_PER_S * rate_hz
         if too_short or np.abs(samples).max() < SILENCE_PEAK:
             return []
-        chords = self._several.transcribe(samples, rate_hz, part(on_progress, 0.0, _SEVERAL_SHARE))
-        if several_voices(chords):
-            on_progress(1.0)
-            return chords
-        rest = part(on_progress, _SEVERAL_SHARE, 1.0)
-        tracks = follow(samples, rate_hz, self._pitch_network, part(rest, 0.0, _TRACKS_SHARE))
-        features = bass_features(samples, rate_hz, tracks, part(rest, _TRACKS_SHARE, _FEATURES_SHARE))
-        heard = evidence(features, part(rest, _FEATURES_SHARE, _NETWORK_SHARE))
-        if not one_voice(features, heard):
-            on_progress(1.0)
-            return chords
-        notes = line(heard, part(rest, _NETWORK_SHARE, 1.0))
+        tracks = follow(samples, rate_hz, self._pitch_network, part(on_progress, 0.0, _TRACKS_SHARE))
+        features = bass_features(samples, rate_hz, tracks, part(on_progress, _TRACKS_SHARE, _FEATURES_SHARE))
+        heard = evidence(features, part(on_progress, _FEATURES_SHARE, _NETWORK_SHARE))
+        certain = certainty(features, heard)
+        rest = part(on_progress, _NETWORK_SHARE, 1.0)
+        if certain < CERTAIN:
+            chords = self._several.transcribe(samples, rate_hz, part(rest, 0.0, _SEVERAL_SHARE))
+            if certain < LEAST_CERTAINTY or several_voices(chords):
+                on_progress(1.0)
+                return chords
+            rest = part(rest, _SEVERAL_SHARE, 1.0)
+        notes = line(heard, rest)
         on_progress(1.0)
         sure = [track.confidence >= LEAST_VOICED for track in tracks]
         followed = [(track.times_s[where], track.midi[where]) for track, where in zip(tracks, sure, strict=True)]
@@ -96,13 +99,13 @@ def _bends(note: Note, followed: Sequence[tuple[NDArray[np.float64], FloatArray]
     return bends(times_s, midi, note.start_s, note.end_s, note.pitch, BEND_REACH)
 
 
-def one_voice(features: BassFeatures, heard: Evidence) -> bool:
-    """Whether the network mostly knows which one pitch sounds, where something does."""
+def certainty(features: BassFeatures, heard: Evidence) -> float:
+    """Mean share of the likeliest pitch among all where something loud sounds, 0-1; 1 where nothing does."""
     likely = np.exp(_likelihoods(heard))
     loud = features.spectra[:, 0].max(axis=1) > LOUD_DB / DB_PER_UNIT
     sounding = likely[loud & (likely[:, 0] < 0.5)]
-    certainty = sounding[:, 1:].max(axis=1, initial=0.0) / (1.0 - sounding[:, 0])
-    return not len(certainty) or bool(certainty.mean() >= LEAST_CERTAINTY)
+    share = sounding[:, 1:].max(axis=1, initial=0.0) / (1.0 - sounding[:, 0])
+    return float(share.mean()) if len(share) else 1.0
 
 
 def _likelihoods(heard: Evidence) -> NDArray[np.float64]:

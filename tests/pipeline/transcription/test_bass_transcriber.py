@@ -1,5 +1,7 @@
 """The bass transcriber on plucked strings made of sines, with what leaks into a bass stem, and on what is no bass."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -31,9 +33,14 @@ class Chords:
 
 
 @pytest.fixture(scope="module")
-def transcriber(tmp_path_factory) -> BassTranscriber:
+def pitch_network(tmp_path_factory) -> PitchNetwork:
     (path,) = ModelStore(tmp_path_factory.mktemp("models")).pull("swift-f0")
-    return BassTranscriber(PitchNetwork(path), Chords(POLYPHONIC))
+    return PitchNetwork(path)
+
+
+@pytest.fixture(scope="module")
+def transcriber(pitch_network) -> BassTranscriber:
+    return BassTranscriber(pitch_network, Chords(POLYPHONIC))
 
 
 def pluck(pitch: int, duration_s: float, rate_hz: int = RATE_HZ) -> np.ndarray:
@@ -119,16 +126,21 @@ def test_chords_go_to_the_transcriber_of_several_voices(transcriber):
 
 @pytest.mark.weights
 @pytest.mark.parametrize(("confidence", "share", "several"), [(0.9, 1.0, True), (0.9, 0.1, False), (0.5, 1.0, False)])
-def test_where_several_notes_are_sure_there_are_several_voices(tmp_path_factory, confidence, share, several):
-    (path,) = ModelStore(tmp_path_factory.mktemp("models")).pull("swift-f0")
+def test_where_several_notes_are_sure_there_are_several_voices(pitch_network, confidence, share, several):
+    tenths = [(pitch + 16, start_s, end_s, 0.6) for pitch, start_s, end_s in RIFF]
     duet = [Note(28, 0.0, 8.0, 0.5, confidence), Note(35, 8.0 - 8.0 * share, 8.0, 0.5, confidence)]
     told: list[float] = []
-    found = BassTranscriber(PitchNetwork(path), Chords(duet)).transcribe(played(RIFF), RATE_HZ, told.append)
+    found = BassTranscriber(pitch_network, Chords(duet)).transcribe(played([*RIFF, *tenths]), RATE_HZ, told.append)
     assert (found == duet) is several
+    assert several or all(later.start_s >= note.end_s for note, later in pairwise(found))
     assert told == sorted(told)
     assert told[-1] == 1.0
-    if not several:
-        assert_riff(found)
+
+
+@pytest.mark.weights
+def test_where_one_voice_is_certain_nobody_else_is_asked(pitch_network):
+    duet = [Note(28, 0.0, 8.0, 0.5, 0.9), Note(35, 0.0, 8.0, 0.5, 0.9)]
+    assert_riff(BassTranscriber(pitch_network, Chords(duet)).transcribe(played(RIFF), RATE_HZ))
 
 
 @pytest.mark.weights
