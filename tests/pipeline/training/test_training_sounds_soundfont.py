@@ -1,16 +1,17 @@
 """A General MIDI soundfont by FluidSynth, where there is one: which programs play, on time and in tune."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.models.store import ModelStore
+from pipeline.errors import ModelMissing
+from pipeline.models.store import ModelStore, default_root
 from pipeline.training.sounds.base import RATE_HZ, Played, Sound
 from pipeline.training.sounds.collection import Sources, load_sounds
 from pipeline.training.sounds.tuning import check_tuning
 
-FLUIDR3 = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 pytest.importorskip("fluidsynth", reason="FluidSynth is not on this system", exc_type=ImportError)
 
 
@@ -32,13 +33,17 @@ def test_programs_with_a_pitch_play(sounds) -> None:
     assert sounds["font:048"].family == "strings"
 
 
-@pytest.mark.skipif(not FLUIDR3.exists(), reason="FluidR3 GM is not on this system")
 def test_variations_of_other_banks_have_names_of_their_own_and_the_family_of_their_program() -> None:
-    found, _ = load_sounds(Sources((FLUIDR3,)))
+    store = ModelStore(Path(os.environ.get("STEMSCRIBE_MODELS_DIR") or default_root()))
+    try:
+        [path] = store.require("fluidr3-mono")
+    except ModelMissing as missing:
+        pytest.skip(f"an optional soundfont: {missing}")
+    found, _ = load_sounds(Sources((path,)))
     families = {sound.name: sound.family for sound in found}
-    assert families["FluidR3_GM:008:016"] == families["FluidR3_GM:016"] == "organ"
-    assert families["FluidR3_GM:016:025"] == "guitar", "a mandolin"
-    assert "FluidR3_GM:008:014" not in families, "a bell an octave below its key"
+    assert families[f"{path.stem}:008:016"] == families[f"{path.stem}:016"] == "organ"
+    assert families[f"{path.stem}:016:025"] == "guitar", "a mandolin"
+    assert f"{path.stem}:008:014" not in families, "a bell an octave below its key"
 
 
 @pytest.mark.parametrize("program", ["000", "048", "073"])
